@@ -1,0 +1,34 @@
+"""Accounts, and what their requests authenticate with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """An API token, or an e-mail address with a global API key; none of it in the repr.
+
+    Accounts that share a credential share its request budget, so credentials compare by value.
+    """
+
+    token: str | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
+    key: str | None = field(default=None, repr=False)
+
+    def headers(self) -> dict[str, str]:
+        """Request headers: `Authorization`, or the older `X-Auth-Email` and `X-Auth-Key`."""
+        if self.token is not None:
+            return {"Authorization": f"Bearer {self.token}"}
+        if self.email is not None and self.key is not None:
+            return {"X-Auth-Email": self.email, "X-Auth-Key": self.key}
+        raise ValueError("a credential is a token, or an e-mail address with a key")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One configured Cloudflare account; `name` is for people, the id where none was given."""
+
+    id: str
+    name: str
+    credential: Credential
