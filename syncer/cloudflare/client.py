@@ -1,0 +1,235 @@
+"""The only place that speaks HTTP to Cloudflare: one page request, with its retries and budget."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+
+from syncer.cloudflare.headers import rate_limits
+from syncer.cloudflare.slots import Slots
+from syncer.cloudflare.throttle import Throttle
+from syncer.cloudflare.wire import Page, decode_page
+from syncer.errors import (
+    CertificateRejected,
+    CloudflareError,
+    MalformedResponse,
+    RateLimited,
+    Unavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from syncer.account import Account, Credential
+
+log = structlog.get_logger()
+
+INVOICE_HISTORY: Final = "{base}/accounts/{account}/ai-gateway/billing/invoice-history"
+# A page of 50 invoices has about 25 kB; nothing near this is an answer of the API.
+MAX_BODY_BYTES: Final = 16 * 2**20
+READ_BYTES: Final = 64 * 2**10
+BACKOFF_S: Final = 0.5
+LONGEST_BACKOFF_S: Final = 30.0
+# Shorter waits for the budget are the ordinary pacing of a large sync, not news.
+TELLING_WAIT_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """How to ask: times in seconds, the budget as requests in any `rate_per_s` seconds."""
+
+    base_url: str
+    user_agent: str
+    concurrent_requests: int = 8
+    request_timeout_s: float = 30.0
+    rate_requests: int = 1000
+    rate_per_s: float = 300.0
+    max_attempts: int = 5
+
+
+@dataclass(slots=True)
+class Tally:
+    """What asking for one account has cost so far, and the last thing that went wrong."""
+
+    requests: int = 0
+    retries: int = 0
+    last_error: CloudflareError | None = None
+
+
+@dataclass(slots=True)
+class _Gate:
+    """A credential's budget, and the queue in front of it."""
+
+    throttle: Throttle
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+def retry_delay_s(error: CloudflareError, *, attempt: int, jitter: float) -> float:
+    """Seconds before the next attempt after the `attempt`-th (from 1); jitter is in [0, 1).
+
+    Exponential backoff with full jitter, and never before a Retry-After has passed.
+    """
+    backoff_s = min(LONGEST_BACKOFF_S, BACKOFF_S * 2.0 ** (attempt - 1)) * jitter
+    return max(backoff_s, error.retry_after_s or 0.0)
+
+
+class CloudflareClient:
+    """Fetches pages over one HTTP session; the budgets outlive a run, as the API's own count does.
+
+    `clock` is monotonic in seconds, `sleep` waits for seconds, `jitter` draws from [0, 1).
+    """
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._sleep = sleep
+        self._jitter = jitter
+        self._gates: dict[Credential, _Gate] = {}
+        self.slots = Slots(settings.concurrent_requests)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=settings.concurrent_requests),
+            timeout=aiohttp.ClientTimeout(total=settings.request_timeout_s),
+            headers={"Accept": "application/json", "User-Agent": settings.user_agent},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    async def fetch_page(self, account: Account, query: Mapping[str, str], tally: Tally) -> Page:
+        """Fetch one page of the account's invoice history.
+
+        Retries what is worth retrying, waits for the credential's budget, and raises the last
+        `CloudflareError` when neither helps.
+        """
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(self._settings.max_attempts),
+            retry=retry_if_exception(_is_retryable),
+            wait=self._wait_s,
+            sleep=self._sleep,
+            before_sleep=lambda state: _announce_retry(state, tally),
+            reraise=True,
+        )
+        return await retrying(self._attempt, account, query, tally)
+
+    async def _attempt(self, account: Account, query: Mapping[str, str], tally: Tally) -> Page:
+        gate = self._gates.setdefault(account.credential, self._new_gate())
+        await self._admit(account.id, gate)
+        tally.requests += 1
+        try:
+            return await self._send(account, query, gate.throttle)
+        except CloudflareError as error:
+            tally.last_error = error
+            if isinstance(error, RateLimited):
+                # The block is the credential's: none of its requests would fare better.
+                gate.throttle.close_for(error.retry_after_s or BACKOFF_S)
+            raise
+        finally:
+            self.slots.release(account.id)
+
+    def _new_gate(self) -> _Gate:
+        settings = self._settings
+        return _Gate(
+            Throttle(requests=settings.rate_requests, per_s=settings.rate_per_s, clock=self._clock)
+        )
+
+    async def _admit(self, account_id: str, gate: _Gate) -> None:
+        """Return with a slot taken and the request counted, ready to be sent at once.
+
+        Nobody waits for the budget with a slot in hand, or a throttled credential would stop all
+        the others; and a request is counted when it is sent, or the log of them would be wrong.
+        """
+        async with gate.turn:
+            while True:
+                await self.slots.acquire(account_id)
+                wait_s = gate.throttle.admit()
+                if not wait_s:
+                    return
+                self.slots.release(account_id)
+                if wait_s >= TELLING_WAIT_S:
+                    log.warning("rate_limit.waiting", wait_s=round(wait_s, 3))
+                await self._sleep(wait_s)
+
+    async def _send(self, account: Account, query: Mapping[str, str], throttle: Throttle) -> Page:
+        url = INVOICE_HISTORY.format(base=self._settings.base_url, account=account.id)
+        try:
+            async with self._session.get(
+                url,
+                params=query,
+                headers=account.credential.headers(),
+                # A redirect to another host would take X-Auth-Key along.
+                allow_redirects=False,
+            ) as response:
+                throttle.observe(rate_limits(response.headers))
+                body = await _read_limited(response)
+        except aiohttp.ClientSSLError as error:
+            raise CertificateRejected(f"no trusted TLS connection ({_name(error)})") from error
+        except TimeoutError as error:
+            timeout_s = self._settings.request_timeout_s
+            raise Unavailable(f"no complete answer within {timeout_s:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unavailable(f"the connection failed ({_name(error)})") from error
+        return decode_page(response.status, response.headers, body)
+
+    def _wait_s(self, state: RetryCallState) -> float:
+        return retry_delay_s(_error_of(state), attempt=state.attempt_number, jitter=self._jitter())
+
+
+async def _read_limited(response: aiohttp.ClientResponse) -> bytes:
+    """Read the body, decompressed, giving up on one that no answer of the API could have."""
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(READ_BYTES):
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise MalformedResponse(
+                f"the answer is larger than {MAX_BODY_BYTES // 2**20} MiB",
+                status=response.status,
+                ray_id=response.headers.get("CF-Ray"),
+            )
+    return bytes(body)
+
+
+def _is_retryable(error: BaseException) -> bool:
+    return isinstance(error, CloudflareError) and error.retryable
+
+
+def _error_of(state: RetryCallState) -> CloudflareError:
+    error = state.outcome.exception() if state.outcome is not None else None
+    if not isinstance(error, CloudflareError):
+        raise TypeError("only our own errors are retried")
+    return error
+
+
+def _announce_retry(state: RetryCallState, tally: Tally) -> None:
+    error = _error_of(state)
+    tally.retries += 1
+    log.warning(
+        "request.retry_scheduled",
+        attempt=state.attempt_number,
+        delay_s=round(state.upcoming_sleep, 3),
+        reason=error.reason,
+        error=str(error),
+        http_status=error.status,
+        cf_ray=error.ray_id,
+    )
+
+
+def _name(error: BaseException) -> str:
+    """Name an error of the network, whose text may hold an address but no more."""
+    cause = error.__cause__ or error.__context__
+    return type(error).__name__ + (f": {type(cause).__name__}" if cause is not None else "")

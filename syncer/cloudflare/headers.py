@@ -1,0 +1,85 @@
+"""What response headers say about when to ask again. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+# Nobody waits longer within one sync: its deadline comes first. It keeps absurd values finite.
+LONGEST_WAIT_S: Final = 86_400.0
+# The share of a quota below which the rest is spread over the time until its reset.
+LITTLE_LEFT: Final = 0.1
+
+_LIMIT = re.compile(r'"([^"]*)"((?:\s*;\s*[a-z]+\s*=\s*\d{1,12})+)')
+_PARAMETER = re.compile(r"([a-z]+)\s*=\s*(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One entry of `Ratelimit`: requests that remain until the reset, and the window's quota."""
+
+    remaining: int
+    reset_s: float
+    quota: int | None
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds that `Retry-After` asks to wait; None where it is absent, past or unreadable.
+
+    Cloudflare documents whole seconds; HTTP also allows a date, which is read against the
+    answer's own `Date`, so that a wrong clock here does no harm.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), LONGEST_WAIT_S)
+    until, now = _http_date(text), _http_date(headers.get("Date", ""))
+    if until is None or now is None or until <= now:
+        return None
+    return min((until - now).total_seconds(), LONGEST_WAIT_S)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return date if date.tzinfo is not None else None
+
+
+def rate_limits(headers: Mapping[str, str]) -> tuple[Limit, ...]:
+    """Every limit that the answer reports, in the documented list form.
+
+    `Ratelimit: "default";r=50;t=30` (remaining, seconds to the reset) with its quota from
+    `Ratelimit-Policy: "default";q=100;w=60`. Entries that cannot be read are passed over.
+    """
+    quotas = {
+        name: parameters.get("q")
+        for name, parameters in _entries(headers.get("Ratelimit-Policy", ""))
+    }
+    return tuple(
+        Limit(parameters["r"], min(float(parameters["t"]), LONGEST_WAIT_S), quotas.get(name))
+        for name, parameters in _entries(headers.get("Ratelimit", ""))
+        if "r" in parameters and "t" in parameters
+    )
+
+
+def _entries(text: str) -> list[tuple[str, dict[str, int]]]:
+    return [
+        (name, {key: int(value) for key, value in _PARAMETER.findall(parameters)})
+        for name, parameters in _LIMIT.findall(text)
+    ]
+
+
+def pause_s(limit: Limit, *, default_quota: int) -> float:
+    """Seconds until the next request, so that what remains lasts until the reset; 0 for plenty."""
+    if limit.remaining == 0:
+        return limit.reset_s
+    if limit.remaining >= LITTLE_LEFT * (limit.quota or default_quota):
+        return 0.0
+    return limit.reset_s / (limit.remaining + 1)

@@ -1,0 +1,200 @@
+"""One record of the invoice history: JSON text → an `Invoice`, or a `Rejection` that says why.
+
+Pure. Everything that PostgreSQL could refuse later is refused here, so that one odd record never
+costs its page, nor its account's transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import Final
+
+import msgspec
+
+from syncer.invoice import Invoice, Rejection
+
+# PostgreSQL's numeric holds this many digits before and after the decimal point.
+MAX_INTEGER_DIGITS: Final = 131_072
+MAX_FRACTION_DIGITS: Final = 16_383
+# A primary key has to fit into an index entry; the API's own ids have 27 characters.
+MAX_ID_LENGTH: Final = 255
+# PostgreSQL parses nested JSON recursively, on a stack of limited depth.
+MAX_DEPTH: Final = 100
+INT64: Final = range(-(2**63), 2**63)
+MAX_INT64_DIGITS: Final = 19
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# A time with more digits than these is out of range whatever they are; asked before any
+# arithmetic, which is expensive on a number such as 1e100000.
+MAX_TIME_DIGITS: Final = 14
+MAX_TIME_FRACTION_DIGITS: Final = 30
+
+_PDF_LINK = re.compile(rb'("invoice_pdf"\s*:\s*)"(?:[^"\\]|\\.)*"')
+_decoder = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+_KINDS: Final = {bool: "a boolean", str: "a text", list: "a list", dict: "an object"}
+
+
+class _UnusableError(Exception):
+    """Why a record cannot be an invoice; the text becomes the rejection's reason."""
+
+
+def decode_record(raw: bytes) -> Invoice | Rejection:
+    """Decode one element of `result.invoices`; never raises.
+
+    Numbers are kept digit by digit. The API's documentation requires `amount_due`, `amount_paid`,
+    `amount_remaining` and `currency`; `id` is required here as well, since an invoice without one
+    cannot be recognised when it comes again.
+    """
+    try:
+        return _invoice(_decoder.decode(raw))
+    except _UnusableError as error:
+        return _rejection(str(error), raw)
+    except msgspec.ValidationError:
+        return _rejection("it is not an object, or holds a number of thousands of digits", raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, InvalidOperation):
+        return _rejection("it is not valid JSON (perhaps NaN, or half a surrogate pair)", raw)
+    except RecursionError:
+        return _rejection("it is nested too deeply", raw)
+
+
+def _invoice(record: dict[str, object]) -> Invoice:
+    return Invoice(
+        id=_id(record.pop("id", None)),
+        currency=_required_text("currency", record.pop("currency", None)),
+        amount_due=_amount("amount_due", record.pop("amount_due", None)),
+        amount_paid=_amount("amount_paid", record.pop("amount_paid", None)),
+        amount_remaining=_amount("amount_remaining", record.pop("amount_remaining", None)),
+        status=_text("status", record.pop("status", None)),
+        attempt_count=_integer("attempt_count", record.pop("attempt_count", None)),
+        attempted=_boolean("attempted", record.pop("attempted", None)),
+        auto_advance=_boolean("auto_advance", record.pop("auto_advance", None)),
+        created_at=_time("created", record.pop("created", None)),
+        created_by=_text("created_by", record.pop("created_by", None)),
+        description=_text("description", record.pop("description", None)),
+        invoice_origin=_text("invoice_origin", record.pop("invoice_origin", None)),
+        invoice_pdf=_text("invoice_pdf", record.pop("invoice_pdf", None)),
+        extra=_extra(record),
+    )
+
+
+def _rejection(reason: str, raw: bytes) -> Rejection:
+    # A NUL byte, which is no JSON either, is the one character that PostgreSQL's text cannot hold.
+    payload = raw.decode(errors="backslashreplace").replace("\x00", "\\u0000")
+    digest = hashlib.sha256(_PDF_LINK.sub(rb"\1null", raw)).digest()
+    return Rejection(reason=reason, payload=payload, digest=digest)
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise _UnusableError(f"{name} is {_kind(value)}, not a text")
+    if "\x00" in value:
+        raise _UnusableError(f"{name} holds a NUL character, which PostgreSQL cannot store")
+    return value
+
+
+def _required_text(name: str, value: object) -> str:
+    text = _text(name, value)
+    if not text:
+        raise _UnusableError(f"{name} is missing")
+    return text
+
+
+def _id(value: object) -> str:
+    text = _required_text("id", value)
+    if len(text) > MAX_ID_LENGTH:
+        raise _UnusableError(f"id is longer than {MAX_ID_LENGTH} characters")
+    return text
+
+
+def _number(name: str, value: object) -> Decimal:
+    # A boolean is an int to Python, and never an amount.
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
+        raise _UnusableError(f"{name} is {_kind(value)}, not a number")
+    number = Decimal(value)
+    if number.adjusted() >= MAX_INTEGER_DIGITS or _fraction_digits(number) > MAX_FRACTION_DIGITS:
+        raise _UnusableError(f"{name} has more digits than PostgreSQL's numeric can hold")
+    return number
+
+
+def _fraction_digits(number: Decimal) -> int:
+    exponent = number.as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0  # JSON has no NaN and no infinity
+
+
+def _amount(name: str, value: object) -> Decimal:
+    if value is None:
+        raise _UnusableError(f"{name} is missing")
+    return _number(name, value)
+
+
+def _integer(name: str, value: object) -> int | None:
+    if value is None:
+        return None
+    number = _number(name, value)
+    # The magnitude first: int() of 1e100000 would take its time.
+    if number.adjusted() > MAX_INT64_DIGITS or number != int(number) or int(number) not in INT64:
+        raise _UnusableError(f"{name} is not a whole number of 64 bits")
+    return int(number)
+
+
+def _boolean(name: str, value: object) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    raise _UnusableError(f"{name} is {_kind(value)}, not a boolean")
+
+
+def _time(name: str, value: object) -> datetime | None:
+    """Unix seconds (as the API gives them) as an aware UTC time, exact to the microsecond."""
+    if value is None:
+        return None
+    number = _number(name, value)
+    if _fraction_digits(number) > MAX_TIME_FRACTION_DIGITS:
+        raise _UnusableError(f"{name} is finer than a microsecond")
+    if number.adjusted() > MAX_TIME_DIGITS:
+        raise _UnusableError(f"{name} is not a time in unix seconds between the years 1 and 9999")
+    microseconds = Fraction(number) * 1_000_000
+    if microseconds.denominator != 1:
+        raise _UnusableError(f"{name} is finer than a microsecond")
+    try:
+        return EPOCH + timedelta(microseconds=int(microseconds))
+    except OverflowError:
+        raise _UnusableError(
+            f"{name} is not a time in unix seconds between the years 1 and 9999"
+            " (perhaps it is in milliseconds)"
+        ) from None
+
+
+def _extra(record: dict[str, object]) -> str | None:
+    """JSON text of the fields that the API documents nowhere, as exact as they came."""
+    if not record:
+        return None
+    for name, value in record.items():
+        _check_storable(name, depth=0)
+        _check_storable(value, depth=0)
+    return _encoder.encode(record).decode()
+
+
+def _check_storable(value: object, *, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise _UnusableError(f"an undocumented field is nested more than {MAX_DEPTH} levels deep")
+    if isinstance(value, str):
+        _text("an undocumented field", value)
+    elif isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        _number("an undocumented field", value)
+    elif isinstance(value, list):
+        for item in value:
+            _check_storable(item, depth=depth + 1)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _check_storable(name, depth=depth + 1)
+            _check_storable(item, depth=depth + 1)
+
+
+def _kind(value: object) -> str:
+    return _KINDS.get(type(value), "a number")

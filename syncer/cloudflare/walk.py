@@ -1,0 +1,206 @@
+"""Every page of one account's invoice history, as often as it takes to see it stand still.
+
+`page` and `per_page` are undocumented, work in practice, and may one day be ignored or refused;
+the total is a hint. So nothing here believes a page by itself: see `evidence` for what counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from syncer.cloudflare.client import Tally
+from syncer.cloudflare.evidence import Evidence
+from syncer.errors import (
+    AccountNotFound,
+    CloudflareError,
+    ParameterRefused,
+    Reason,
+    RequestRejected,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from syncer.account import Account
+    from syncer.cloudflare.client import CloudflareClient
+    from syncer.cloudflare.wire import Page
+    from syncer.invoice import Invoice, Rejection
+
+MAX_WALKS: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkSettings:
+    """What to ask for, and the bounds of one walk."""
+
+    invoice_type: str = "all"
+    per_page: int = 50
+    max_pages: int = 2000
+    concurrency: int = 8
+
+
+@dataclass(slots=True)
+class Walk:
+    """What the walks of one account have brought so far; whole at any moment.
+
+    Whoever cancels the walk keeps what it fetched. `listed` is the set of ids of a proven walk,
+    None as long as nothing is proven; `reason` says why not, once the walk has ended by itself.
+    """
+
+    tally: Tally = field(default_factory=Tally)
+    attempts: list[Evidence] = field(default_factory=list)
+    pages: int = 0
+    listed: frozenset[str] | None = None
+    reason: Reason | None = None
+    error: CloudflareError | None = None
+
+    @property
+    def invoices(self) -> dict[str, Invoice]:
+        """Every invoice that was served, by id, as it was served last."""
+        return {id_: invoice for seen in self.attempts for id_, invoice in seen.invoices.items()}
+
+    @property
+    def rejections(self) -> dict[bytes, Rejection]:
+        """Every record that could not be an invoice, by digest."""
+        return {
+            digest: record for seen in self.attempts for digest, record in seen.rejections.items()
+        }
+
+    @property
+    def total(self) -> int | None:
+        """The number of records that the last walk reported, None where it reported none."""
+        return self.attempts[-1].total if self.attempts else None
+
+
+class PageSource:
+    """Asks for an account's pages with as many parameters as the API takes."""
+
+    def __init__(
+        self, client: CloudflareClient, account: Account, settings: WalkSettings, tally: Tally
+    ) -> None:
+        self._client = client
+        self._account = account
+        self._settings = settings
+        self._tally = tally
+        self._undocumented = ["page", "per_page"]
+
+    @property
+    def pageable(self) -> bool:
+        """Whether the API takes the parameter `page`."""
+        return "page" in self._undocumented
+
+    async def first_page(self) -> Page:
+        """Fetch page 1, with fewer parameters where the API refuses one."""
+        while True:
+            try:
+                return await self.page(1)
+            except ParameterRefused:
+                if not self._undocumented:
+                    raise
+                self._undocumented.pop()
+
+    async def page(self, number: int) -> Page:
+        """Fetch one page, counted from 1."""
+        values = {"page": str(number), "per_page": str(self._settings.per_page)}
+        query = {"type": self._settings.invoice_type}
+        query |= {name: values[name] for name in self._undocumented}
+        return await self._client.fetch_page(self._account, query, self._tally)
+
+
+async def walk_account(
+    client: CloudflareClient,
+    account: Account,
+    settings: WalkSettings,
+    walk: Walk,
+    on_page: Callable[[int, int], None],
+) -> None:
+    """Fetch all of the account's pages into `walk`, again while they move, up to a bound.
+
+    `on_page` is told the pages fetched so far in this walk and how many are expected. Raises
+    nothing of Cloudflare's: an error ends the walk and stands in `walk.error`.
+    """
+    source = PageSource(client, account, settings, walk.tally)
+    with client.slots.sharing(account.id):
+        for _ in range(MAX_WALKS):
+            evidence = Evidence(settings.max_pages)
+            walk.attempts.append(evidence)
+            await _Attempt(source, evidence, walk, on_page).run(settings.concurrency)
+            if walk.error is not None:
+                walk.reason = walk.error.reason
+                return
+            verdict = evidence.verdict()
+            if not verdict.again:
+                break
+    walk.reason = verdict.reason
+    walk.listed = None if verdict.reason else frozenset(evidence.invoices)
+
+
+class _Attempt:
+    """One walk from page 1 to the end."""
+
+    def __init__(
+        self,
+        source: PageSource,
+        evidence: Evidence,
+        walk: Walk,
+        on_page: Callable[[int, int], None],
+    ) -> None:
+        self._source = source
+        self._evidence = evidence
+        self._walk = walk
+        self._on_page = on_page
+        self._pages = 0
+        self._refused: dict[int, CloudflareError] = {}
+
+    async def run(self, concurrency: int) -> None:
+        await self._fetch_first()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(concurrency, self._evidence.expected_pages - 1)):
+                group.create_task(self._fetch_by_total())
+        self._judge_refusals()
+        while not self._stopped and (number := self._evidence.next_after_last()) is not None:
+            await self._fetch(number)
+            self._judge_refusals()
+
+    @property
+    def _stopped(self) -> bool:
+        return self._walk.error is not None or bool(self._refused)
+
+    async def _fetch_first(self) -> None:
+        self._evidence.asked = 1
+        try:
+            page = await self._source.first_page()
+        except CloudflareError as error:
+            self._walk.error = error
+        else:
+            self._evidence.pageable = self._source.pageable
+            self._note(1, page)
+
+    async def _fetch_by_total(self) -> None:
+        while not self._stopped and (number := self._evidence.next_by_total()) is not None:
+            await self._fetch(number)
+
+    async def _fetch(self, number: int) -> None:
+        try:
+            page = await self._source.page(number)
+        except (RequestRejected, AccountNotFound) as error:
+            self._refused[number] = error
+        except CloudflareError as error:
+            # The pages under way still arrive, and are kept; no further ones are asked.
+            self._walk.error = error
+        else:
+            self._note(number, page)
+
+    def _note(self, number: int, page: Page) -> None:
+        self._evidence.note(number, page)
+        self._walk.pages += 1
+        self._pages += 1
+        self._on_page(self._pages, self._evidence.expected_pages)
+
+    def _judge_refusals(self) -> None:
+        """Tell a page behind the end, which an API may well refuse, from a page that it owes us."""
+        for number, error in self._refused.items():
+            if not self._evidence.ended_before(number):
+                self._walk.error = self._walk.error or error

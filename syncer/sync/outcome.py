@@ -1,0 +1,82 @@
+"""How an account's outcome follows from what was seen. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from syncer.errors import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from syncer.cloudflare.walk import Walk
+
+AccountStatus = Literal["complete", "incomplete", "failed", "skipped"]
+RunStatus = Literal["succeeded", "partial", "failed"]
+
+# For reasons without an error of their own: what happened, and what to do.
+EXPLANATIONS: Final = {
+    Reason.PAGINATION_NOT_HONOURED: "the API did not give the pages that were asked for;"
+    " only what it gave is stored",
+    Reason.PAGE_LIMIT: "there are more pages than [sync].max_pages allows; raise it",
+    Reason.FEWER_THAN_REPORTED: "the API served fewer invoices than it reported",
+    Reason.TIMEOUT: "the account was not done within [sync].account_timeout",
+    Reason.INTERRUPTED: "the sync was asked to stop; the next one starts afresh",
+    Reason.LOCKED: "another process is syncing this account",
+    Reason.FRESH: "another process has synced this account for the same tick of the schedule",
+    Reason.MASS_DISAPPEARANCE: "more than half of the account's invoices are gone from the API;"
+    " none was marked missing: see whether the account and its credential are the right ones",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an account's sync ended; `error_kind` is the word for what stood behind the reason."""
+
+    status: AccountStatus
+    reason: Reason | None = None
+    error_kind: str | None = None
+    error: str | None = None
+    http_status: int | None = None
+    cf_ray: str | None = None
+
+
+def walk_outcome(walk: Walk, *, cut_short: Reason | None) -> Outcome:
+    """Judge a walk; `cut_short` says why it did not end by itself, None where it did.
+
+    What ended without a single page has failed; with some, it is incomplete.
+    """
+    reason = cut_short or walk.reason
+    if reason is None:
+        return Outcome(status="complete")
+    error = walk.error or (walk.tally.last_error if cut_short else None)
+    text = str(error) if error is not None else EXPLANATIONS[reason]
+    return Outcome(
+        status="incomplete" if walk.pages else "failed",
+        reason=reason,
+        error_kind=error.reason if error is not None else reason,
+        error=f"{EXPLANATIONS[reason]}; last: {text}" if cut_short and error else text,
+        http_status=error.status if error is not None else None,
+        cf_ray=error.ray_id if error is not None else None,
+    )
+
+
+def plain_outcome(status: AccountStatus, reason: Reason, error: str | None = None) -> Outcome:
+    """Build an outcome that has no answer of the API behind it."""
+    return Outcome(
+        status=status, reason=reason, error_kind=reason, error=error or EXPLANATIONS[reason]
+    )
+
+
+def is_well(status: AccountStatus, reason: Reason | None) -> bool:
+    """Whether an account needs nobody's attention: complete, or in another process' hands."""
+    return status == "complete" or reason in (Reason.LOCKED, Reason.FRESH)
+
+
+def run_status(outcomes: Iterable[tuple[AccountStatus, Reason | None]]) -> RunStatus:
+    """Judge a run: failed when not one of its accounts is well."""
+    well = [is_well(status, reason) for status, reason in outcomes]
+    if all(well):
+        return "succeeded"
+    return "partial" if any(well) else "failed"
