@@ -143,9 +143,13 @@ class CloudflareClient:
             self.slots.release(account.id)
 
     def _new_gate(self) -> _Gate:
-        settings = self._settings
         return _Gate(
-            Throttle(requests=settings.rate_requests, per_s=settings.rate_per_s, clock=self._clock)
+            Throttle(
+                requests=self._settings.rate_requests,
+                per_s=self._settings.rate_per_s,
+                in_flight=self._settings.concurrent_requests,
+                clock=self._clock,
+            )
         )
 
     async def _admit(self, account_id: str, gate: _Gate) -> None:
@@ -174,6 +178,7 @@ class CloudflareClient:
                 headers=account.credential.headers(),
                 # A redirect to another host would take X-Auth-Key along.
                 allow_redirects=False,
+                middlewares=(_send_once(),),
             ) as response:
                 throttle.observe(rate_limits(response.headers))
                 body = await _read_limited(response)
@@ -188,6 +193,25 @@ class CloudflareClient:
 
     def _wait_s(self, state: RetryCallState) -> float:
         return retry_delay_s(_error_of(state), attempt=state.attempt_number, jitter=self._jitter())
+
+
+def _send_once() -> aiohttp.ClientMiddlewareType:
+    """Stop aiohttp from sending a GET again by itself when a kept connection turns out closed.
+
+    That request would be neither in the budget nor in the counts.
+    """
+    sent = False
+
+    async def middleware(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        nonlocal sent
+        if sent:
+            raise aiohttp.ServerDisconnectedError
+        sent = True
+        return await handler(request)
+
+    return middleware
 
 
 async def _read_limited(response: aiohttp.ClientResponse) -> bytes:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 LONGEST_WAIT_S: Final = 86_400.0
 # The share of a quota below which the rest is spread over the time until its reset.
 LITTLE_LEFT: Final = 0.1
+# What the share is taken of where no policy is told.
+USUAL_QUOTA: Final = 100
 
 _LIMIT = re.compile(r'"([^"]*)"((?:\s*;\s*[a-z]+\s*=\s*\d{1,12})+)')
 _PARAMETER = re.compile(r"([a-z]+)\s*=\s*(\d+)")
@@ -59,8 +61,9 @@ def rate_limits(headers: Mapping[str, str]) -> tuple[Limit, ...]:
     `Ratelimit-Policy: "default";q=100;w=60`. Entries that cannot be read are passed over.
     """
     quotas = {
-        name: parameters.get("q")
+        name: parameters["q"]
         for name, parameters in _entries(headers.get("Ratelimit-Policy", ""))
+        if "q" in parameters
     }
     return tuple(
         Limit(parameters["r"], min(float(parameters["t"]), LONGEST_WAIT_S), quotas.get(name))
@@ -76,10 +79,12 @@ def _entries(text: str) -> list[tuple[str, dict[str, int]]]:
     ]
 
 
-def pause_s(limit: Limit, *, default_quota: int) -> float:
-    """Seconds until the next request, so that what remains lasts until the reset; 0 for plenty."""
-    if limit.remaining == 0:
-        return limit.reset_s
-    if limit.remaining >= LITTLE_LEFT * (limit.quota or default_quota):
+def pause_s(limit: Limit, *, in_flight: int) -> float:
+    """Seconds until the next request, so that what remains lasts until the reset; 0 for plenty.
+
+    `in_flight` requests may be under way already, and count against what remains.
+    """
+    left = max(limit.remaining - in_flight, 0)
+    if left >= LITTLE_LEFT * (limit.quota or USUAL_QUOTA):
         return 0.0
-    return limit.reset_s / (limit.remaining + 1)
+    return limit.reset_s / (left + 1) if left else limit.reset_s

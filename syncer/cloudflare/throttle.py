@@ -23,11 +23,14 @@ class Throttle:
     """Says when the next request may be sent; the caller does the waiting.
 
     `clock` is monotonic, in seconds. Never more than `requests` are admitted in any `per_s`
-    seconds, and fewer while the API reports that little is left.
+    seconds, and fewer while the API reports that little is left; up to `in_flight` that were
+    admitted may not have reached it yet.
     """
 
-    def __init__(self, *, requests: int, per_s: float, clock: Callable[[], float]) -> None:
-        self._requests = requests
+    def __init__(
+        self, *, requests: int, per_s: float, in_flight: int, clock: Callable[[], float]
+    ) -> None:
+        self._in_flight = in_flight
         self._clock = clock
         # The log counts whole milliseconds; one more keeps to the window at any fraction.
         self._sent = InMemoryBucket([Rate(requests, ceil(per_s * 1000) + 1)])
@@ -52,4 +55,4 @@ class Throttle:
     def observe(self, limits: Sequence[Limit]) -> None:
         """Spread what the API says is left over the time until its reset."""
         for limit in limits:
-            self.close_for(pause_s(limit, default_quota=self._requests))
+            self.close_for(pause_s(limit, in_flight=self._in_flight))

@@ -205,7 +205,7 @@ def _kind_of_error(status: int, codes: frozenset[int]) -> type[CloudflareError]:
         return AccessDenied
     if status == HTTP_NOT_FOUND or UNKNOWN_ACCOUNT_CODE in codes:
         return AccountNotFound
-    if REFUSED_PARAMETER_CODE in codes:
+    if REFUSED_PARAMETER_CODE in codes and status in (HTTP_OK, HTTP_BAD_REQUEST):
         return ParameterRefused
     if status >= HTTP_BAD_REQUEST or codes:
         return RequestRejected

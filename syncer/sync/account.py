@@ -15,19 +15,22 @@ from structlog.contextvars import bound_contextvars
 from syncer.cloudflare.walk import Walk, WalkSettings, walk_account
 from syncer.errors import DatabaseError, Reason, Superseded
 from syncer.store.invoices import Batch, MergeCounts, merge_invoices
-from syncer.store.journal import AccountRecord, fence_account, is_fresh, record_account
+from syncer.store.journal import AccountRecord, PreviousState, fence_account, record_account
+from syncer.store.state import LastWalk, last_walk
 from syncer.sync.outcome import Outcome, plain_outcome, walk_outcome
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
 
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from syncer.account import Account
     from syncer.cloudflare.client import CloudflareClient
     from syncer.store.engine import Database
     from syncer.store.locks import Locks
     from syncer.sync.observer import Observer
-    from syncer.sync.stop import Stop
+    from syncer.stop import Stop
 
 log = structlog.get_logger()
 
@@ -95,20 +98,22 @@ class AccountSync:
     async def _sync_locked(self, account: Account, started_at: datetime) -> AccountRecord:
         if self.stop.requested:
             return await self._skip(account, Reason.INTERRUPTED)
-        if self.tick is not None:
-            async with self.database.transaction() as conn:
-                fresh = await is_fresh(conn, account.id, self.tick)
-            if fresh:
-                return await self._skip(account, Reason.FRESH)
+        if await self._is_fresh(account):
+            return await self._skip(account, Reason.FRESH)
         walk, cut_short = await self._walk(account)
         try:
             return await self._store(account, started_at, walk, cut_short)
         except Superseded:
             return await self._skip(account, Reason.LOCKED)
         except DatabaseError as error:
-            outcome = plain_outcome("failed", Reason.STORAGE, str(error))
-            record = self._record(account, outcome, started_at=started_at, walk=walk)
-            return await self._journal(record)
+            return await self._fail(account, started_at, walk, error)
+
+    async def _is_fresh(self, account: Account) -> bool:
+        if self.tick is None:
+            return False
+        async with self.database.transaction() as conn:
+            last = await last_walk(conn, account.id)
+        return last is not None and serves_tick(last, self.tick)
 
     async def _walk(self, account: Account) -> tuple[Walk, Reason | None]:
         """Walk within the deadline; the reason says what cut it short, None where nothing did."""
@@ -142,20 +147,31 @@ class AccountSync:
             if counts.withheld:
                 outcome = plain_outcome("incomplete", Reason.MASS_DISAPPEARANCE)
             record = self._record(account, outcome, started_at=started_at, walk=walk, counts=counts)
-            failures = await record_account(conn, record, stale_after=self.settings.stale_after)
+            previous = await self._journal(conn, record)
         for reason, count in Counter(rejected.reason for rejected in batch.rejections).items():
             log.warning("invoice.rejected", reason=reason, count=count)
-        if failures and record.status == "complete":
-            log.info("account.recovered", failures=failures)
+        if previous.consecutive_failures and record.status == "complete":
+            log.info("account.recovered", failures=previous.consecutive_failures)
+        return record
+
+    async def _fail(
+        self, account: Account, started_at: datetime, walk: Walk, error: DatabaseError
+    ) -> AccountRecord:
+        outcome = plain_outcome("failed", Reason.STORAGE, str(error))
+        record = self._record(account, outcome, started_at=started_at, walk=walk)
+        async with self.database.transaction() as conn:
+            await fence_account(conn, account.id, started_at)
+            await self._journal(conn, record)
         return record
 
     async def _skip(self, account: Account, reason: Reason) -> AccountRecord:
-        return await self._journal(self._record(account, plain_outcome("skipped", reason)))
-
-    async def _journal(self, record: AccountRecord) -> AccountRecord:
+        record = self._record(account, plain_outcome("skipped", reason))
         async with self.database.transaction() as conn:
-            await record_account(conn, record, stale_after=self.settings.stale_after)
+            await self._journal(conn, record)
         return record
+
+    async def _journal(self, conn: AsyncConnection, record: AccountRecord) -> PreviousState:
+        return await record_account(conn, record, stale_after=self.settings.stale_after)
 
     def _record(
         self,
@@ -190,6 +206,11 @@ class AccountSync:
             http_status=outcome.http_status,
             cf_ray=outcome.cf_ray,
         )
+
+
+def serves_tick(last: LastWalk, tick: datetime) -> bool:
+    """Whether a walk that another process made stands for this tick as well. Pure."""
+    return last.status == "complete" and last.started_at >= tick
 
 
 def _announce(record: AccountRecord, *, duration_ms: int) -> None:

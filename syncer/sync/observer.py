@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 class Observer(Protocol):
     """Called from the run's own task; must neither block nor raise."""
 
-    def account_started(self, account: Account) -> None:
+    def account_started(self, account: Account, /) -> None:
         """An account's turn has come."""
 
-    def page_fetched(self, account: Account, pages: int, expected: int) -> None:
+    def page_fetched(self, account: Account, pages: int, expected: int, /) -> None:
         """So many pages of the present walk have arrived, of so many that are expected."""
 
-    def account_finished(self, record: AccountRecord) -> None:
+    def account_finished(self, record: AccountRecord, /) -> None:
         """An account is done, for better or worse."""
 
 
 class Unobserved:
     """Nobody is watching."""
 
-    def account_started(self, account: Account) -> None:
+    def account_started(self, _account: Account, /) -> None:
         """Do nothing."""
 
-    def page_fetched(self, account: Account, pages: int, expected: int) -> None:
+    def page_fetched(self, _account: Account, _pages: int, _expected: int, /) -> None:
         """Do nothing."""
 
-    def account_finished(self, record: AccountRecord) -> None:
+    def account_finished(self, _record: AccountRecord, /) -> None:
         """Do nothing."""

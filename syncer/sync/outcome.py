@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from syncer.errors import Reason
 
@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from syncer.cloudflare.walk import Walk
-
-AccountStatus = Literal["complete", "incomplete", "failed", "skipped"]
-RunStatus = Literal["succeeded", "partial", "failed"]
+    from syncer.store.journal import AccountStatus, RunStatus
 
 # For reasons without an error of their own: what happened, and what to do.
 EXPLANATIONS: Final = {

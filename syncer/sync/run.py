@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import structlog
@@ -14,7 +14,7 @@ from structlog.contextvars import bound_contextvars
 from syncer.store.journal import AccountRecord, abandon_dead_runs, begin_run, finish_run
 from syncer.store.locks import Locks
 from syncer.sync.account import COUNTS, AccountSettings, AccountSync
-from syncer.sync.outcome import RunStatus, is_well, run_status
+from syncer.sync.outcome import is_well, run_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
     from syncer.account import Account
     from syncer.cloudflare.client import CloudflareClient
     from syncer.store.engine import Database
+    from syncer.store.journal import RunStatus, Trigger
     from syncer.sync.observer import Observer
-    from syncer.sync.stop import Stop
+    from syncer.stop import Stop
 
 log = structlog.get_logger()
-
-Trigger = Literal["start", "schedule", "command"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,7 @@ class RunSettings:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended, and each of its accounts, in the order in which they were done."""
+    """How a run ended, and each of its accounts."""
 
     run_id: UUID
     status: RunStatus
@@ -126,12 +125,13 @@ class Runner:
     async def _sync_all(
         self, account_sync: AccountSync, accounts: Sequence[Account]
     ) -> list[AccountRecord]:
-        records: list[AccountRecord] = []
         waiting = iter(accounts)
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._settings.concurrent_accounts, len(accounts))):
-                group.create_task(_work(account_sync, waiting, records))
-        return records
+            workers = [
+                group.create_task(_work(account_sync, waiting))
+                for _ in range(min(self._settings.concurrent_accounts, len(accounts)))
+            ]
+        return [record for worker in workers for record in worker.result()]
 
     async def _finish(self, run_id: UUID, records: list[AccountRecord]) -> RunResult:
         status = run_status((record.status, record.reason) for record in records)
@@ -162,8 +162,5 @@ def _complete(records: Sequence[AccountRecord]) -> int:
     return sum(record.status == "complete" for record in records)
 
 
-async def _work(
-    account_sync: AccountSync, waiting: Iterator[Account], records: list[AccountRecord]
-) -> None:
-    for account in waiting:
-        records.append(await account_sync.sync(account))
+async def _work(account_sync: AccountSync, waiting: Iterator[Account]) -> list[AccountRecord]:
+    return [await account_sync.sync(account) for account in waiting]

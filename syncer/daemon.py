@@ -1,0 +1,146 @@
+"""Runs on schedule, one at a time, until asked to stop; then drains."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from syncer.errors import ConfigurationError, DatabaseError, SchemaMismatch
+from syncer.schedule import Due, Schedule
+from syncer.stop import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import timedelta
+
+    from syncer.account import Account
+    from syncer.sync.run import Runner
+
+log = structlog.get_logger()
+
+# Kubernetes kills after 30 s, `docker stop` after 10 s: what is under way has to be stored by then.
+DRAIN_S: Final = 7.0
+FIRST_RETRY_S: Final = 2.0
+LONGEST_RETRY_S: Final = 60.0
+
+
+class Shutdown:
+    """SIGTERM and SIGINT: walks end and are stored (`soft`), then everything is cut (`hard`).
+
+    A second signal cuts at once.
+    """
+
+    def __init__(self, announce: Callable[[str], None]) -> None:
+        self.soft = Stop()
+        self.hard = Stop()
+        self._announce = announce
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Listen to the signals for as long as the context lasts."""
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGTERM, signal.SIGINT)
+        for number in signals:
+            loop.add_signal_handler(number, self._request, number)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+    def _request(self, number: signal.Signals) -> None:
+        if self.soft.requested:
+            self.hard.request()
+            return
+        self._announce(number.name)
+        self.soft.request()
+        asyncio.get_running_loop().call_later(DRAIN_S, self.hard.request)
+
+
+class Daemon:
+    """Makes a run whenever one is due.
+
+    `accounts` is asked before every run, so that a credential that was rotated in its file counts
+    from the next run on. `draw` draws from [0, 1) for the jitter.
+    """
+
+    def __init__(
+        self,
+        *,
+        runner: Runner,
+        accounts: Callable[[], Sequence[Account]],
+        schedule: Schedule,
+        jitter: timedelta,
+        shutdown: Shutdown,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._runner = runner
+        self._accounts = accounts
+        self._schedule = schedule
+        self._jitter_s = jitter.total_seconds()
+        self._shutdown = shutdown
+        self._draw = draw
+
+    def is_live(self) -> bool:
+        """Whether the schedule is being kept; asking proves that the event loop is not stuck."""
+        return self._shutdown.soft.requested or self._schedule.is_ticking(datetime.now(UTC))
+
+    async def run(self, *, run_on_start: bool) -> None:
+        """Run until the shutdown is requested. Raises `SchemaMismatch` when it cannot go on."""
+        self._schedule.start()
+        log.info("daemon.started", next_tick=self._schedule.next_tick)
+        if run_on_start:
+            self._schedule.ring(Due(None))
+        try:
+            while not self._shutdown.soft.requested:
+                await self._wait_and_run()
+        finally:
+            self._schedule.shutdown()
+
+    async def _wait_and_run(self) -> None:
+        try:
+            async with asyncio.timeout(None) as deadline:
+                with self._shutdown.soft.cutting(deadline):
+                    due = await self._schedule.next_due()
+        except TimeoutError:
+            return
+        if due.tick is not None:
+            await self._shutdown.soft.pause(self._jitter_s * self._draw())
+        try:
+            async with asyncio.timeout(None) as deadline:
+                with self._shutdown.hard.cutting(deadline):
+                    await self._run(due)
+        except TimeoutError:
+            log.error("run.cut_off", drain_s=DRAIN_S)
+
+    async def _run(self, due: Due) -> None:
+        """Make the run, again after a while as long as the database is away."""
+        retry_s = FIRST_RETRY_S
+        while not self._shutdown.soft.requested:
+            try:
+                await self._runner.run(
+                    self._accounts(),
+                    trigger="start" if due.tick is None else "schedule",
+                    tick=due.tick,
+                    stop=self._shutdown.soft,
+                )
+            except SchemaMismatch:
+                raise
+            except (DatabaseError, ConfigurationError) as error:
+                log.error("run.postponed", error=str(error), retry_in_s=retry_s)
+            except Exception:
+                # A defect of ours: loud, but one run's; the next tick is worth another try.
+                log.exception("run.crashed")
+                return
+            else:
+                return
+            await self._shutdown.soft.pause(retry_s)
+            if self._schedule.is_due:
+                return
+            retry_s = min(2 * retry_s, LONGEST_RETRY_S)

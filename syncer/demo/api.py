@@ -1,0 +1,209 @@
+"""A simulated Cloudflare API on a real socket, as strict and as nasty as the real one.
+
+Only `GET /client/v4/accounts/{account_id}/ai-gateway/billing/invoice-history` exists (documented).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Final, Self
+
+from aiohttp import web
+
+from syncer.demo.account import SeenRequest
+from syncer.demo.answers import (
+    Reply,
+    Settings,
+    invoice_page,
+    no_route,
+    read_query,
+    throttled,
+    unknown_account,
+    wrong_method,
+)
+from syncer.demo.budget import Budget
+from syncer.demo.delivery import compose, deliver
+from syncer.demo.faults import Throttled
+from syncer.demo.logins import read_login, refusal_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+
+    from syncer.demo.account import Login, SimulatedAccount
+    from syncer.demo.delivery import SentResponse
+    from syncer.demo.faults import Fault
+    from syncer.demo.logins import Presented
+
+PREFIX: Final = "/client/v4"
+DEFAULTS: Final = Settings()
+_ROUTE: Final = re.compile(r"/accounts/([^/]+)/ai-gateway/billing/invoice-history")
+_ACCOUNT_ID: Final = re.compile(r"[0-9a-f]{32}")
+# What still runs when the server closes is cut short: a hanging answer would hang for ever.
+_SHUTDOWN_S: Final = 0.01
+
+
+class SimulatedApi:
+    """The API's server: `async with SimulatedApi(accounts) as api: api.base_url`.
+
+    `accounts` (by id), `settings` and `outage` (a fault for every request) may be changed at any
+    time; `requests` and `max_in_flight` say what was on the wire. `on_response` is called with
+    every answer before it is sent. What a script or the observer raises is answered with 500 and
+    raised again when the server closes: a broken script must not pass for a broken API.
+    """
+
+    def __init__(
+        self,
+        accounts: Iterable[SimulatedAccount] = (),
+        *,
+        settings: Settings = DEFAULTS,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+        on_response: Callable[[SeenRequest, SentResponse], None] | None = None,
+    ) -> None:
+        self.accounts = {account.id: account for account in accounts}
+        self.settings = settings
+        self.outage: Fault | None = None
+        self.requests: list[SeenRequest] = []
+        self.max_in_flight = 0
+        self._in_flight = 0
+        self._host, self._port = host, port
+        self._clock = clock
+        self._on_response = on_response
+        self._budgets: dict[str, Budget] = {}
+        self._requests_of: Counter[str] = Counter()
+        self._arrival = asyncio.Condition()
+        self._failures: list[Exception] = []
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._runner.cleanup()
+        if self._failures and exc is None:
+            raise ExceptionGroup("the simulated API's script or observer failed", self._failures)
+
+    @property
+    def base_url(self) -> str:
+        """`http://HOST:PORT/client/v4`, while the server runs."""
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{host}:{port}{PREFIX}"
+
+    async def wait_for_requests(self, count: int, *, account_id: str | None = None) -> None:
+        """Return once this many requests (of that account) have arrived since the start."""
+
+        def arrived() -> int:
+            return len(self.requests) if account_id is None else self._requests_of[account_id]
+
+        async with self._arrival:
+            await self._arrival.wait_for(lambda: arrived() >= count)
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        self._in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self._in_flight)
+        try:
+            return await deliver(request, await self._answer(request))
+        finally:
+            self._in_flight -= 1
+
+    async def _answer(self, request: web.Request) -> SentResponse:
+        presented = read_login(request.headers)
+        seen = self._record(request, presented)
+        async with self._arrival:
+            self._arrival.notify_all()
+        budget = self._budgets.setdefault(presented.label, Budget(self.settings.limits, seen.at))
+        blocked_s = budget.spend(seen.at)
+        try:
+            fault = self.outage or await self._scripted_fault(seen)
+            reply = self._reply(seen, presented, fault, blocked_s)
+            common_headers = budget.headers(seen.at) | {
+                "CF-Ray": seen.ray_id,
+                "Server": "cloudflare",
+            }
+            sent = compose(reply, fault, common_headers, seen.accept)
+            if self._on_response is not None:
+                self._on_response(seen, sent)
+        except Exception as error:
+            self._failures.append(error)
+            raise
+        return sent
+
+    def _record(self, request: web.Request, presented: Presented) -> SeenRequest:
+        matched = _ROUTE.fullmatch(request.path.removeprefix(PREFIX))
+        account_id = matched[1] if matched and request.path.startswith(PREFIX) else ""
+        self._requests_of[account_id] += 1
+        seen = SeenRequest(
+            nth=self._requests_of[account_id],
+            method=request.method,
+            path=request.path,
+            account_id=account_id,
+            query=dict(request.query),
+            credential=presented.label,
+            user_agent=request.headers.get("User-Agent", ""),
+            accept=request.headers.get("Accept", ""),
+            at=self._clock(),
+            in_flight=self._in_flight,
+            ray_id=f"{len(self.requests) + 1:016x}-SIM",
+        )
+        self.requests.append(seen)
+        return seen
+
+    async def _scripted_fault(self, seen: SeenRequest) -> Fault | None:
+        account = self.accounts.get(seen.account_id)
+        if account is None or account.script is None:
+            return None
+        fault = account.script(seen.nth, seen)
+        return await fault if inspect.isawaitable(fault) else fault
+
+    def _reply(
+        self, seen: SeenRequest, presented: Presented, fault: Fault | None, blocked_s: int | None
+    ) -> Reply:
+        wait_s = fault.retry_after_s if isinstance(fault, Throttled) else blocked_s
+        if wait_s is not None:
+            return throttled(self.settings.throttle_code, wait_s)
+        if not seen.account_id:
+            return no_route(seen.path.removeprefix(PREFIX), status=404)
+        if seen.method != "GET":
+            return wrong_method(seen.method)
+        if isinstance(presented.login, Reply):
+            return presented.login
+        return self._denial(seen, presented.login) or self._invoices(seen)
+
+    def _denial(self, seen: SeenRequest, login: Login) -> Reply | None:
+        account = self.accounts.get(seen.account_id)
+        refusal = refusal_of(
+            login,
+            account,
+            self.accounts.values(),
+            unknown_token_status=self.settings.unknown_token_status,
+        )
+        if refusal is not None or account is not None:
+            return refusal
+        path = seen.path.removeprefix(PREFIX)
+        if _ACCOUNT_ID.fullmatch(seen.account_id):
+            return unknown_account(path)
+        return no_route(path, status=400)
+
+    def _invoices(self, seen: SeenRequest) -> Reply:
+        query = read_query(seen.query, self.settings)
+        if isinstance(query, Reply):
+            return query
+        invoices = self.accounts[seen.account_id].invoices
+        return invoice_page(invoices, query, self.settings, issue=seen.nth)

@@ -1,0 +1,91 @@
+"""Liveness and readiness over HTTP, and the probe that a container's health check runs."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from syncer.errors import SyncerError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+OK: Final = 200
+UNAVAILABLE: Final = 503
+PROBE_TIMEOUT_S: Final = 3.0
+WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked for, not chosen
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether the daemon can do its work, and which accounts (by name) are stale."""
+
+    ready: bool
+    error: str | None = None
+    stale: tuple[str, ...] = ()
+
+
+@asynccontextmanager
+async def health_server(
+    address: tuple[str, int] | None,
+    *,
+    is_live: Callable[[], bool],
+    readiness: Callable[[], Awaitable[Readiness]],
+) -> AsyncIterator[None]:
+    """Answer GET /healthz and /readyz on the address (None: nowhere), and nothing else.
+
+    /healthz depends on neither the database nor Cloudflare: restarting would mend neither.
+    Raises `SyncerError` when the address cannot be listened on.
+    """
+    if address is None:
+        yield
+        return
+
+    async def healthz(_: web.Request) -> web.Response:
+        live = is_live()
+        return _json({"live": live}, OK if live else UNAVAILABLE)
+
+    async def readyz(_: web.Request) -> web.Response:
+        answer = await readiness()
+        return _json(answer, OK if answer.ready else UNAVAILABLE)
+
+    application = web.Application()
+    application.router.add_get("/healthz", healthz)
+    application.router.add_get("/readyz", readyz)
+    server = web.AppRunner(application, access_log=None)
+    await server.setup()
+    host, port = address
+    try:
+        await web.TCPSite(server, host, port, shutdown_timeout=1.0).start()
+    except OSError as error:
+        await server.cleanup()
+        raise SyncerError(
+            f"[health].listen: cannot listen on {host}:{port} ({error.strerror}); is a daemon"
+            " running already?"
+        ) from error
+    try:
+        yield
+    finally:
+        await server.cleanup()
+
+
+async def probe(address: tuple[str, int]) -> bool:
+    """Ask the daemon on this host whether it is live."""
+    host, port = address
+    host = WILDCARDS.get(host, host)
+    url = f"http://[{host}]:{port}/healthz" if ":" in host else f"http://{host}:{port}/healthz"
+    timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+            return response.status == OK
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
+def _json(value: object, status: int) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(value), status=status, content_type="application/json"
+    )

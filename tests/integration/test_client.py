@@ -1,0 +1,313 @@
+import asyncio
+import gzip
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import structlog
+from aiohttp import web
+
+from syncer.account import Account, Credential
+from syncer.cloudflare.client import ClientSettings, Tally
+from syncer.demo.account import SeenRequest, SimulatedAccount
+from syncer.demo.answers import Settings
+from syncer.demo.budget import Limit
+from syncer.demo.faults import (
+    Answer,
+    Cut,
+    EdgeError,
+    Fault,
+    Hang,
+    Reset,
+    Rewrite,
+    Throttled,
+    Trickle,
+)
+from syncer.demo.invoices import make_history
+from syncer.errors import (
+    AccessDenied,
+    AccountNotFound,
+    CloudflareError,
+    MalformedResponse,
+    RateLimited,
+    Unavailable,
+)
+from tests.integration.walking import ACCOUNT, ACCOUNT_ID, World, walking
+
+QUERY = {"type": "all", "page": "1", "per_page": "50"}
+QUICK = ClientSettings(base_url="", user_agent="syncer/test", request_timeout_s=0.3, max_attempts=3)
+
+
+async def fetch(world: World, account: Account = ACCOUNT, tally: Tally | None = None) -> int:
+    page = await world.client.fetch_page(account, QUERY, tally or Tally())
+    return len(page.records)
+
+
+async def failing(world: World, account: Account = ACCOUNT) -> tuple[CloudflareError, Tally]:
+    tally = Tally()
+    with pytest.raises(CloudflareError) as caught:
+        await fetch(world, account, tally)
+    return caught.value, tally
+
+
+def play(world: World, faults: Sequence[Fault | None]) -> None:
+    """Give the first requests these faults, one each, and the rest none."""
+
+    def script(nth: int, _seen: SeenRequest) -> Fault | None:
+        return faults[nth - 1] if nth <= len(faults) else None
+
+    world.account.script = script
+
+
+async def test_a_request_says_who_asks_and_what_it_takes() -> None:
+    async with walking(3) as world:
+        assert await fetch(world) == 3
+        (seen,) = world.api.requests
+        assert (seen.method, seen.user_agent, seen.accept) == (
+            "GET",
+            "syncer/test",
+            "application/json",
+        )
+        assert dict(seen.query) == QUERY
+
+
+async def test_both_ways_of_authentication_are_accepted() -> None:
+    async with walking(3) as world:
+        world.account.logins = {("ops@example.test", "k" * 37)}
+        account = Account(ACCOUNT_ID, "a", Credential(email="ops@example.test", key="k" * 37))
+        assert await fetch(world, account) == 3
+
+
+@pytest.mark.parametrize(
+    ("account", "kind", "status"),
+    [
+        (Account(ACCOUNT_ID, "a", Credential(token="wrong")), AccessDenied, 401),
+        (Account(ACCOUNT_ID, "a", Credential(token="not a token")), AccessDenied, 400),
+        (Account(ACCOUNT_ID, "a", Credential(email="x@y.test", key="wrong")), AccessDenied, 403),
+        (Account("b" * 32, "b", Credential(token="good")), AccountNotFound, 404),
+    ],
+)
+async def test_what_no_retry_can_mend_is_asked_once(
+    account: Account, kind: type[CloudflareError], status: int
+) -> None:
+    async with walking(3) as world:
+        error, tally = await failing(world, account)
+        assert (type(error), error.status, tally.requests) == (kind, status, 1)
+        assert error.ray_id == world.api.requests[0].ray_id
+        assert world.clock.slept == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        EdgeError(502),
+        EdgeError(520),
+        Answer(408),
+        Answer(500, b'{"success":false,"errors":[],"result":null}'),
+        Reset(),
+        Cut(),
+        Answer(200, b"<html>hello</html>"),
+        Answer(200, b'{"success":true,"result":null}'),
+        Rewrite(lambda payload: payload | {"result": {"invoices": []}, "result_info": None}),
+    ],
+    ids=repr,
+)
+async def test_what_may_pass_is_asked_again_after_a_pause(fault: Fault) -> None:
+    async with walking(3) as world:
+        play(world, [fault, fault])
+        tally = Tally()
+        assert await fetch(world, tally=tally) == 3
+        assert (tally.requests, tally.retries) == (3, 2)
+        # Every send is one that we decided on: the library below adds none of its own.
+        assert len(world.api.requests) == 3
+        assert world.clock.slept == [0.25, 0.5]
+
+
+async def test_attempts_are_bounded_and_the_last_error_stands() -> None:
+    async with walking(3) as world:
+        play(world, [EdgeError(500), EdgeError(500), EdgeError(500), Reset(), EdgeError(522)])
+        error, tally = await failing(world)
+        assert (type(error), error.status) == (Unavailable, 522)
+        assert (tally.requests, tally.retries, tally.last_error) == (5, 4, error)
+        assert world.clock.slept == [0.25, 0.5, 1.0, 2.0]
+
+
+@pytest.mark.parametrize("fault", [Hang(None), Trickle(1, 0.05)], ids=["hang", "trickle"])
+async def test_an_answer_that_does_not_end_is_given_up(fault: Fault) -> None:
+    async with walking(3, client=QUICK) as world:
+        play(world, [fault])
+        assert await fetch(world) == 3
+        assert len(world.api.requests) == 2
+
+
+async def test_a_reused_connection_that_was_closed_is_not_a_hidden_second_request() -> None:
+    async with walking(3) as world:
+        await fetch(world)
+        play(world, [None, Reset()])
+        tally = Tally()
+        assert await fetch(world, tally=tally) == 3
+        assert (tally.requests, tally.retries, len(world.api.requests)) == (2, 1, 3)
+
+
+async def test_an_unreachable_host_is_unavailable_and_names_no_secret() -> None:
+    client = ClientSettings(base_url="", user_agent="syncer/test", max_attempts=1)
+    async with walking(3, client=client) as world:
+        await world.api.__aexit__(None, None, None)
+        error, _ = await failing(world)
+        assert str(error) == (
+            "the connection failed (ClientConnectorError: ConnectionRefusedError)"
+        )
+        # The simulation is closed a second time when the test ends.
+
+
+async def serve_elsewhere(requests: list[web.BaseRequest]) -> web.ServerRunner:
+    async def answer(request: web.BaseRequest) -> web.Response:
+        requests.append(request)
+        return web.Response()
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return runner
+
+
+async def test_a_redirect_takes_no_key_to_another_host() -> None:
+    stolen: list[web.BaseRequest] = []
+    thief = await serve_elsewhere(stolen)
+    host, port = thief.addresses[0][:2]
+    async with walking(3, client=QUICK) as world:
+        world.account.logins = {("ops@example.test", "k" * 37)}
+        account = Account(ACCOUNT_ID, "a", Credential(email="ops@example.test", key="k" * 37))
+        play(world, [Answer(302, headers={"Location": f"http://{host}:{port}/"})] * 9)
+        error, _ = await failing(world, account)
+        assert (type(error), error.status, stolen) == (MalformedResponse, 302, [])
+    await thief.cleanup()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, b" " * (17 * 2**20)),
+        Answer(200, gzip.compress(b" " * (200 * 2**20)), {"Content-Encoding": "gzip"}),
+    ],
+    ids=["large", "bomb"],
+)
+async def test_a_body_that_no_answer_has_is_not_read_to_its_end(answer: Answer) -> None:
+    client = ClientSettings(base_url="", user_agent="syncer/test", max_attempts=1)
+    async with walking(3, client=client) as world:
+        play(world, [answer])
+        error, _ = await failing(world)
+        assert type(error) is MalformedResponse
+        assert str(error) == "the answer is larger than 16 MiB"
+
+
+@pytest.mark.parametrize(
+    ("headers", "slept"),
+    [
+        ({"Retry-After": "300"}, [300.0]),
+        ({"Retry-After": "3"}, [3.0]),
+        ({"Retry-After": "soon"}, [0.25, 0.25]),
+        ({"Retry-After": None}, [0.25, 0.25]),
+        (
+            {
+                "Retry-After": "Sun, 22 Nov 2026 10:00:30 GMT",
+                "Date": "Sun, 22 Nov 2026 10:00:00 GMT",
+            },
+            [30.0],
+        ),
+    ],
+)
+async def test_a_throttled_request_waits_as_long_as_it_is_told(
+    headers: dict[str, str | None], slept: list[float]
+) -> None:
+    async with walking(3) as world:
+        play(world, [Answer(429, b"", headers | {"Ratelimit": None})])
+        assert await fetch(world) == 3
+        assert sum(world.clock.slept) == pytest.approx(sum(slept), abs=0.3)
+        assert world.clock.slept[0] == slept[0]
+
+
+async def test_a_block_holds_the_whole_credential_and_nobody_else() -> None:
+    client = ClientSettings(base_url="", user_agent="t", max_attempts=1)
+    async with walking(3, client=client) as world:
+        sharing = SimulatedAccount("b" * 32, {"good"}, invoices=make_history("b", 1))
+        other = SimulatedAccount("c" * 32, {"own"}, invoices=make_history("c", 1))
+        world.api.accounts |= {sharing.id: sharing, other.id: other}
+        play(world, [Throttled(300)])
+        error, _ = await failing(world)
+        assert type(error) is RateLimited
+        began = world.clock.now
+        assert await fetch(world, Account(other.id, "c", Credential(token="own"))) == 1
+        assert world.clock.now == began
+        assert await fetch(world, Account(sharing.id, "b", Credential(token="good"))) == 1
+        assert world.clock.now == pytest.approx(began + 300)
+
+
+async def test_the_budget_is_kept_in_every_window_and_no_429_is_ever_seen() -> None:
+    client = ClientSettings(base_url="", user_agent="t", rate_requests=100, rate_per_s=60)
+    settings = Settings(limits=(Limit("default", 120, 60),), default_per_page=1, max_per_page=1)
+    async with walking(450, client=client, settings=settings) as world:
+        walk = await world.walk()
+        assert (walk.reason, walk.tally.retries) == (None, 0)
+        times = [seen.at for seen in world.api.requests]
+        assert len(times) == 450
+        assert max(sum(start <= t <= start + 60 for t in times) for start in times) == 100
+        # Nor is it slower than it has to be: four full windows, and the rest of the requests.
+        assert world.clock.now == pytest.approx(1000 + 4 * 60, abs=1)
+
+
+async def test_it_slows_down_when_the_api_says_that_little_is_left() -> None:
+    client = ClientSettings(base_url="", user_agent="t", rate_requests=1000, rate_per_s=300)
+    # The API grants less than we are configured for: others have spent the rest of the budget.
+    settings = Settings(limits=(Limit("default", 20, 60),))
+    async with walking(50 * 40, client=client, settings=settings) as world:
+        walk = await world.walk()
+        assert (walk.reason, walk.tally.retries) == (None, 0)
+        assert len(world.api.requests) == 40
+
+
+async def test_retries_and_waits_are_told_in_the_log() -> None:
+    async with walking(3) as world:
+        play(world, [EdgeError(502), Throttled(60)])
+        with structlog.testing.capture_logs() as events:
+            await fetch(world)
+    rays = [seen.ray_id for seen in world.api.requests]
+    expected: list[dict[str, Any]] = [
+        {
+            "event": "request.retry_scheduled",
+            "log_level": "warning",
+            "attempt": 1,
+            "delay_s": 0.25,
+            "reason": "unavailable",
+            "error": "the API is unavailable (HTTP 502)",
+            "http_status": 502,
+            "cf_ray": rays[0],
+        },
+        {
+            "event": "request.retry_scheduled",
+            "log_level": "warning",
+            "attempt": 2,
+            "delay_s": 60.0,
+            "reason": "rate_limited",
+            "error": "the API throttles this credential (HTTP 429, code 971)",
+            "http_status": 429,
+            "cf_ray": rays[1],
+        },
+    ]
+    assert events == expected
+
+
+async def test_an_account_that_hangs_leaves_the_others_their_share() -> None:
+    client = ClientSettings(base_url="", user_agent="t", concurrent_requests=4)
+    async with walking(400, client=client) as world:
+        hanging = SimulatedAccount("b" * 32, {"own"}, invoices=make_history("b", 400))
+        hanging.script = lambda nth, _seen: Hang(None) if nth > 1 else None
+        world.api.accounts[hanging.id] = hanging
+        stuck = Account(hanging.id, "b", Credential(token="own"))
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(world.walk(account=stuck))
+            with world.client.slots.sharing(ACCOUNT_ID):
+                await world.api.wait_for_requests(3, account_id=hanging.id)
+                walk = await world.walk()
+            task.cancel()
+        assert walk.listed == world.ids

@@ -1,0 +1,81 @@
+import pytest
+
+from syncer.cloudflare.client import Tally
+from syncer.cloudflare.walk import Walk
+from syncer.errors import CloudflareError, Reason, Unavailable
+from syncer.store.journal import AccountStatus, RunStatus
+from syncer.sync.outcome import (
+    EXPLANATIONS,
+    Outcome,
+    plain_outcome,
+    run_status,
+    walk_outcome,
+)
+
+DOWN = Unavailable("the API is unavailable (HTTP 502)", status=502, ray_id="8f1-AMS")
+
+
+def test_a_walk_without_a_reason_is_complete() -> None:
+    assert walk_outcome(Walk(pages=3), cut_short=None) == Outcome(status="complete")
+
+
+@pytest.mark.parametrize(("pages", "status"), [(0, "failed"), (1, "incomplete")])
+def test_an_error_fails_an_account_that_got_nothing(pages: int, status: AccountStatus) -> None:
+    walk = Walk(pages=pages, reason=Reason.UNAVAILABLE, error=DOWN)
+    assert walk_outcome(walk, cut_short=None) == Outcome(
+        status=status,
+        reason=Reason.UNAVAILABLE,
+        error_kind="unavailable",
+        error="the API is unavailable (HTTP 502)",
+        http_status=502,
+        cf_ray="8f1-AMS",
+    )
+
+
+def test_a_doubt_explains_itself() -> None:
+    outcome = walk_outcome(Walk(pages=2, reason=Reason.PAGE_LIMIT), cut_short=None)
+    assert (outcome.status, outcome.error_kind) == ("incomplete", "page_limit")
+    assert outcome.error == EXPLANATIONS[Reason.PAGE_LIMIT]
+
+
+@pytest.mark.parametrize(("error", "kind"), [(DOWN, "unavailable"), (None, "timeout")])
+def test_a_deadline_tells_what_it_was_waiting_for(error: CloudflareError | None, kind: str) -> None:
+    walk = Walk(pages=1, tally=Tally(last_error=error))
+    outcome = walk_outcome(walk, cut_short=Reason.TIMEOUT)
+    assert (outcome.reason, outcome.error_kind) == (Reason.TIMEOUT, kind)
+    assert outcome.error is not None
+    assert ("HTTP 502" in outcome.error) is (error is not None)
+    assert EXPLANATIONS[Reason.TIMEOUT] in outcome.error
+
+
+def test_an_error_that_a_retry_mended_leaves_no_trace() -> None:
+    walk = Walk(pages=3, tally=Tally(last_error=DOWN))
+    assert walk_outcome(walk, cut_short=None) == Outcome(status="complete")
+
+
+WELL = ("complete", None)
+LOCKED = ("skipped", Reason.LOCKED)
+FRESH = ("skipped", Reason.FRESH)
+INTERRUPTED = ("skipped", Reason.INTERRUPTED)
+BAD = ("failed", Reason.ACCESS_DENIED)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "status"),
+    [
+        ([], "succeeded"),
+        ([WELL, LOCKED, FRESH], "succeeded"),
+        ([WELL, BAD], "partial"),
+        ([WELL, INTERRUPTED], "partial"),
+        ([BAD, ("incomplete", Reason.PAGE_LIMIT)], "failed"),
+    ],
+)
+def test_a_run_is_as_good_as_its_accounts(
+    outcomes: list[tuple[AccountStatus, Reason | None]], status: RunStatus
+) -> None:
+    assert run_status(outcomes) == status
+
+
+def test_every_reason_without_an_error_explains_itself() -> None:
+    assert plain_outcome("skipped", Reason.FRESH).error == EXPLANATIONS[Reason.FRESH]
+    assert plain_outcome("failed", Reason.STORAGE, "disk full").error == "disk full"
