@@ -1,0 +1,237 @@
+"""The composition root: builds the parts from the configuration, and closes them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from syncer import __version__
+from syncer.cloudflare.client import ClientSettings, CloudflareClient
+from syncer.cloudflare.walk import WalkSettings
+from syncer.daemon import Daemon, Shutdown
+from syncer.demo.postgres import EmbeddedPostgres
+from syncer.errors import ConfigurationError, SyncerError
+from syncer.health import Readiness, health_server
+from syncer.schedule import CrontabTrigger, Schedule, interval_trigger
+from syncer.store.engine import Database
+from syncer.store.migrate import SchemaState, require_head, upgrade
+from syncer.store.state import read_staleness
+from syncer.sync.account import AccountSettings
+from syncer.sync.observer import Unobserved
+from syncer.sync.run import Runner, RunSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from apscheduler.triggers.base import BaseTrigger
+
+    from syncer.account import Account
+    from syncer.config import Settings
+    from syncer.sync.observer import Observer
+    from syncer.sync.run import RunResult
+
+log = structlog.get_logger()
+
+USER_AGENT = f"syncer/{__version__}"
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """Give the configured database, or an embedded PostgreSQL where none is configured.
+
+    Raises `EmbeddedPostgresError` and `ConfigurationError`; connecting happens on first use.
+    """
+    async with AsyncExitStack() as stack:
+        dsn = settings.database.url
+        if dsn is None:
+            server = EmbeddedPostgres(settings.database.data_dir)
+            dsn = await asyncio.to_thread(server.__enter__)
+            stack.push_async_callback(asyncio.to_thread, server.__exit__, None, None, None)
+        database = Database(
+            dsn,
+            password=settings.read_database_password(),
+            schema=settings.database.schema_,
+        )
+        stack.push_async_callback(database.close)
+        yield database
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The parts that a sync needs, open."""
+
+    settings: Settings
+    database: Database
+    client: CloudflareClient
+    runner: Runner
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, observer: Observer) -> AsyncIterator[App]:
+    """Open database and HTTP session, and bring the schema to where it has to be."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(settings))
+        await prepare_schema(database, auto_migrate=settings.database.auto_migrate)
+        client = open_client(settings)
+        stack.push_async_callback(client.close)
+        runner = Runner(
+            client=client,
+            database=database,
+            settings=_run_settings(settings),
+            observer=observer,
+        )
+        yield App(settings, database, client, runner)
+
+
+def open_client(settings: Settings) -> CloudflareClient:
+    """Open the HTTP session; the caller closes it."""
+    cloudflare = settings.cloudflare
+    return CloudflareClient(
+        ClientSettings(
+            base_url=cloudflare.base_url,
+            user_agent=USER_AGENT,
+            concurrent_requests=cloudflare.concurrent_requests,
+            request_timeout_s=cloudflare.request_timeout.total_seconds(),
+            rate_requests=cloudflare.rate_limit.requests,
+            rate_per_s=cloudflare.rate_limit.per.total_seconds(),
+            max_attempts=cloudflare.max_attempts,
+        )
+    )
+
+
+def _run_settings(settings: Settings) -> RunSettings:
+    return RunSettings(
+        account=AccountSettings(
+            walk=walk_settings(settings),
+            account_timeout_s=settings.sync.account_timeout.total_seconds(),
+            stale_after=settings.health.max_age,
+        ),
+        concurrent_accounts=settings.sync.concurrent_accounts,
+        version=__version__,
+        host=socket.gethostname(),
+    )
+
+
+def walk_settings(settings: Settings) -> WalkSettings:
+    """Take from the configuration what a walk needs."""
+    return WalkSettings(
+        invoice_type=settings.sync.invoice_type,
+        per_page=settings.cloudflare.per_page,
+        max_pages=settings.sync.max_pages,
+        concurrency=settings.cloudflare.concurrent_requests,
+    )
+
+
+async def prepare_schema(database: Database, *, auto_migrate: bool) -> None:
+    """Bring the schema to head where that is allowed, otherwise refuse unless it is there."""
+    if auto_migrate:
+        await migrate(database)
+    else:
+        await require_head(database)
+
+
+async def migrate(database: Database) -> tuple[SchemaState, SchemaState]:
+    """Bring the schema to head; the states before and after."""
+    before, after = await upgrade(database)
+    if before != after:
+        log.info("schema.migrated", before=before.current, after=after.current)
+    return before, after
+
+
+def select_accounts(accounts: Sequence[Account], wanted: Sequence[str]) -> list[Account]:
+    """Pick accounts by id or name, all where none is named.
+
+    Raises `ConfigurationError` with a finding for every name that is unknown.
+    """
+    known = {account.id: account for account in accounts}
+    known |= {account.name: account for account in accounts}
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        names = ", ".join(account.name for account in accounts)
+        raise ConfigurationError(
+            [
+                f"--account {name}: no such account is configured; there are: {names}"
+                for name in unknown
+            ]
+        )
+    picked = {known[name].id for name in wanted}
+    return [account for account in accounts if not wanted or account.id in picked]
+
+
+async def sync_once(settings: Settings, wanted: Sequence[str], observer: Observer) -> RunResult:
+    """Make one pass over the accounts; SIGTERM and SIGINT end it early, storing what it got."""
+    accounts = select_accounts(settings.read_accounts(), wanted)
+    shutdown = Shutdown(lambda name: log.warning("run.interrupted", signal=name))
+    with shutdown.on_signals():
+        try:
+            async with asyncio.timeout(None) as deadline:
+                with shutdown.hard.cutting(deadline):
+                    async with open_app(settings, observer) as app:
+                        return await app.runner.run(accounts, trigger="command", stop=shutdown.soft)
+        except TimeoutError:
+            raise SyncerError("interrupted before everything could be stored") from None
+
+
+async def serve(settings: Settings) -> None:
+    """Be the daemon, until SIGTERM or SIGINT."""
+    shutdown = Shutdown(lambda name: log.info("daemon.stopping", signal=name))
+    with shutdown.on_signals():
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(None) as deadline:
+                    # Nothing has begun yet that would be worth draining.
+                    with shutdown.soft.cutting(deadline):
+                        app = await stack.enter_async_context(open_app(settings, Unobserved()))
+            except TimeoutError:
+                pass
+            else:
+                await _run_daemon(app, shutdown)
+        log.info("daemon.stopped")
+
+
+async def _run_daemon(app: App, shutdown: Shutdown) -> None:
+    settings = app.settings
+    schedule = Schedule(_trigger(settings))
+    daemon = Daemon(
+        runner=app.runner,
+        accounts=settings.read_accounts,
+        schedule=schedule,
+        jitter=settings.schedule.jitter,
+        shutdown=shutdown,
+    )
+    async with health_server(
+        settings.health.listen, is_live=daemon.is_live, readiness=lambda: readiness(app)
+    ):
+        await daemon.run(run_on_start=settings.schedule.run_on_start)
+
+
+def _trigger(settings: Settings) -> BaseTrigger:
+    schedule = settings.schedule
+    if schedule.cron is not None:
+        return CrontabTrigger(schedule.cron, ZoneInfo(schedule.timezone))
+    if schedule.every is None:
+        raise ConfigurationError(["schedule: neither every nor cron is given"])
+    return interval_trigger(schedule.every)
+
+
+async def readiness(app: App) -> Readiness:
+    """Ask whether the database can be used as it is, and which accounts are stale."""
+    try:
+        await require_head(app.database)
+        async with app.database.transaction() as conn:
+            stale = await read_staleness(conn)
+    except SyncerError as error:
+        return Readiness(ready=False, error=str(error))
+    return Readiness(
+        ready=True,
+        # An account that was never recorded was never synced.
+        stale=tuple(
+            account.name for account in app.settings.accounts if stale.get(account.id, True)
+        ),
+    )

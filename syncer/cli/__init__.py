@@ -1,0 +1,211 @@
+"""The command line: arguments in, exit code out.
+
+Exit codes: 0 done, and every account complete or in another process' hands; 1 at least one account
+failed or is incomplete; 2 bad usage or configuration; 3 the database cannot be reached, or its
+schema is not at the revision that this version needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from syncer import __version__
+from syncer.errors import ConfigurationError, DatabaseError, EmbeddedPostgresError, SyncerError
+
+if TYPE_CHECKING:
+    from syncer.config import Settings
+
+EXIT_INCOMPLETE: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_DATABASE: Final = 3
+
+app = typer.Typer(
+    name="syncer",
+    help="Keeps the AI Gateway invoices of many Cloudflare accounts in one PostgreSQL database.",
+    epilog="Exit codes: 0 done, every account complete; 1 an account failed or is incomplete;"
+    " 2 bad usage or configuration; 3 database unreachable, or its schema at another revision.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="PATH",
+        help="Configuration file; else $SYNCER_CONFIG, else ./config.toml where it exists.",
+    ),
+]
+
+
+def main() -> None:
+    """Run the command line; every error that a user can cause is one line on standard error."""
+    try:
+        app()
+    except ConfigurationError as error:
+        _fail(error.findings, EXIT_USAGE)
+    except (DatabaseError, EmbeddedPostgresError) as error:
+        _fail([str(error)], EXIT_DATABASE)
+    except SyncerError as error:
+        _fail([str(error)], EXIT_INCOMPLETE)
+
+
+def _fail(lines: tuple[str, ...] | list[str], code: int) -> None:
+    for line in lines:
+        sys.stderr.write(f"syncer: {line}\n")
+    raise SystemExit(code)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        typer.echo(f"syncer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config: ConfigPath = None,
+    version: Annotated[  # noqa: ARG001, FBT002 - the callback does it
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Take the options that may stand before a command."""
+    context.obj = config
+
+
+def _settings(context: typer.Context, config: Path | None) -> Settings:
+    from syncer.config import load
+
+    return load(config or context.obj)
+
+
+def _configure_logs(settings: Settings) -> None:
+    from syncer import logs
+
+    logs.configure(format=settings.log.format, level=settings.log.level)
+
+
+@app.command()
+def run(context: typer.Context, config: ConfigPath = None) -> None:
+    """Be the daemon: sync on schedule until SIGTERM or SIGINT, then store what is under way.
+
+    Migrates the schema first, or (with database.auto_migrate = false) refuses to start unless it
+    is at the right revision.
+    """
+    settings = _settings(context, config)
+    _configure_logs(settings)
+    from syncer.app import serve
+
+    asyncio.run(serve(settings))
+
+
+@app.command()
+def sync(
+    context: typer.Context,
+    account: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID_OR_NAME", help="Only this account; may be given several times."),
+    ] = None,
+    config: ConfigPath = None,
+) -> None:
+    """Make one pass over the accounts, and exit.
+
+    An account that another process is syncing at the moment is left to it.
+    """
+    settings = _settings(context, config)
+    _configure_logs(settings)
+    from syncer.app import sync_once
+    from syncer.cli.screen import print_records, watching
+
+    with watching() as observer:
+        result = asyncio.run(sync_once(settings, account or [], observer))
+    print_records(result.records)
+    if not result.well:
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+@app.command()
+def migrate(
+    context: typer.Context,
+    check: Annotated[  # noqa: FBT002 - typer's way to declare a flag
+        bool, typer.Option("--check", help="Change nothing; only say whether it is at head.")
+    ] = False,
+    config: ConfigPath = None,
+) -> None:
+    """Bring the database's schema to the revision that this version needs.
+
+    Several processes may do so at once: they take turns.
+    """
+    settings = _settings(context, config)
+    _configure_logs(settings)
+    from syncer.cli.schema import check_schema, migrate_schema
+
+    asyncio.run(check_schema(settings) if check else migrate_schema(settings))
+
+
+@app.command()
+def check(context: typer.Context, config: ConfigPath = None) -> None:
+    """Try configuration, database, schema and every credential, and say what to do.
+
+    Asks the real API for one page of each account, and writes nothing.
+    """
+    settings = _settings(context, config)
+    from syncer.cli.checkup import check_everything
+
+    code = asyncio.run(check_everything(settings))
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    as_json: Annotated[  # noqa: FBT002 - typer's way to declare a flag
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+    config: ConfigPath = None,
+) -> None:
+    """Show each account's last run, freshness, counts and last error, from the database."""
+    settings = _settings(context, config)
+    _configure_logs(settings)
+    from syncer.cli.status import show_status
+
+    asyncio.run(show_status(settings, as_json=as_json))
+
+
+@app.command()
+def health(context: typer.Context, config: ConfigPath = None) -> None:
+    """Exit 0 while the daemon on this host is live, 1 otherwise: for a container's HEALTHCHECK."""
+    settings = _settings(context, config)
+    from syncer.health import probe
+
+    if settings.health.listen is None:
+        _fail(["health.listen is off, so there is nobody to ask"], EXIT_INCOMPLETE)
+    elif not asyncio.run(probe(settings.health.listen)):
+        host, port = settings.health.listen
+        _fail([f"no live daemon answers on {host}:{port}"], EXIT_INCOMPLETE)
+    else:
+        typer.echo("live")
+
+
+@app.command()
+def demo() -> None:
+    """See it work: a PostgreSQL and a simulated Cloudflare API of its own, synced twice.
+
+    Needs no configuration and no account, and leaves nothing running.
+    """
+    from syncer.cli.tour import give_tour
+
+    asyncio.run(give_tour())

@@ -1,0 +1,87 @@
+"""`syncer check`: one line per finding, each with what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from syncer.app import open_client, open_database, walk_settings
+from syncer.cli.screen import say
+from syncer.cloudflare.client import Tally
+from syncer.cloudflare.walk import PageSource
+from syncer.errors import CloudflareError, SyncerError
+from syncer.store.migrate import Position, schema_state
+
+if TYPE_CHECKING:
+    from syncer.account import Account
+    from syncer.cloudflare.client import CloudflareClient
+    from syncer.config import Settings
+
+EXIT_WELL: Final = 0
+EXIT_ACCOUNT: Final = 1
+EXIT_DATABASE: Final = 3
+
+
+async def check_everything(settings: Settings) -> int:
+    """Print every finding and return the exit code; writes nothing anywhere."""
+    accounts = settings.read_accounts()
+    _find("ok", "configuration", f"{len(accounts)} account(s)")
+    for warning in settings.warnings:
+        _find("warning", "configuration", warning)
+    database_is_well = await _check_database(settings)
+    client = open_client(settings)
+    try:
+        async with asyncio.TaskGroup() as group:
+            checks = [
+                group.create_task(_check_account(settings, client, account)) for account in accounts
+            ]
+    finally:
+        await client.close()
+    if not database_is_well:
+        return EXIT_DATABASE
+    return EXIT_WELL if all(check.result() for check in checks) else EXIT_ACCOUNT
+
+
+def _find(level: str, subject: str, text: str) -> None:
+    say(f"{level:<8} {subject}: {text}")
+
+
+async def _check_database(settings: Settings) -> bool:
+    directory = settings.database.data_dir
+    if settings.database.url is None and not directory.exists():
+        _find("ok", "database", f"embedded; the first run, sync or migrate makes it in {directory}")
+        return True
+    try:
+        async with open_database(settings) as database:
+            state = await schema_state(database)
+            _find("ok", "database", f"reachable at {database.where}")
+    except SyncerError as error:
+        _find("error", "database", f"{error}; see [database]")
+        return False
+    if state.at_head:
+        _find("ok", "schema", f"at revision {state.current}")
+        return True
+    if state.position is Position.UNKNOWN:
+        advice = "it is newer than this version of syncer: install the one that migrated it"
+    else:
+        advice = "run `syncer migrate`"
+    _find("error", "schema", f"at revision {state.current}, needed is {state.head}: {advice}")
+    return False
+
+
+async def _check_account(settings: Settings, client: CloudflareClient, account: Account) -> bool:
+    subject = f"account {account.name}"
+    source = PageSource(client, account, walk_settings(settings), Tally())
+    try:
+        async with asyncio.timeout(settings.sync.account_timeout.total_seconds()):
+            with client.slots.sharing(account.id):
+                page = await source.first_page()
+    except CloudflareError as error:
+        _find("error", subject, str(error))
+        return False
+    except TimeoutError:
+        _find("error", subject, "no page within [sync].account_timeout")
+        return False
+    total = "an unknown number of" if page.total is None else page.total
+    _find("ok", subject, f"the credential reads its history; the API reports {total} invoice(s)")
+    return True

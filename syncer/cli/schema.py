@@ -1,0 +1,27 @@
+"""`syncer migrate`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncer.app import migrate, open_database
+from syncer.cli.screen import say
+from syncer.store.migrate import require_head
+
+if TYPE_CHECKING:
+    from syncer.config import Settings
+
+
+async def migrate_schema(settings: Settings) -> None:
+    """Bring the schema to head and say from where it came."""
+    async with open_database(settings) as database:
+        before, after = await migrate(database)
+        how = "already" if before == after else f"migrated from {before.current or 'nothing'}, now"
+        say(f"schema {database.schema}: {how} at revision {after.current}")
+
+
+async def check_schema(settings: Settings) -> None:
+    """Say that the schema is at head; raise `SchemaMismatch` where it is not."""
+    async with open_database(settings) as database:
+        state = await require_head(database)
+        say(f"schema {database.schema}: at revision {state.current}")

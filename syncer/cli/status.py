@@ -1,0 +1,99 @@
+"""`syncer status`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from syncer.app import open_database
+from syncer.cli.screen import print_table, say
+from syncer.store.migrate import require_head
+from syncer.store.state import SyncState, read_states
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from syncer.config import Settings
+    from syncer.store.engine import Database
+
+COLUMNS = ("account", "last sync", "last complete", "age", "fresh", "invoices", "failures", "why")
+
+
+async def show_status(settings: Settings, *, as_json: bool) -> None:
+    """Print every account that is configured or was ever synced."""
+    async with open_database(settings) as database:
+        await require_head(database)
+        await (print_json if as_json else print_status)(settings, database)
+
+
+async def print_status(settings: Settings, database: Database) -> None:
+    """Print a line per account."""
+    names = {account.id: account.name for account in settings.accounts}
+    states = await _read(database)
+    rows = [_row(state, configured=state.account_id in names) for state in states]
+    seen = {state.account_id for state in states}
+    rows += [
+        (name, "never", "never", None, "stale", None, None, None)
+        for id_, name in names.items()
+        if id_ not in seen
+    ]
+    print_table("Accounts", COLUMNS, rows)
+
+
+async def print_json(settings: Settings, database: Database) -> None:
+    """Print one object; durations are in seconds, and never-synced accounts have null for all."""
+    names = {account.id: account.name for account in settings.accounts}
+    states = await _read(database)
+    accounts = [
+        asdict(state)
+        | {
+            "stale_after": state.stale_after.total_seconds(),
+            "age": None if state.age is None else state.age.total_seconds(),
+            "configured": state.account_id in names,
+        }
+        for state in states
+    ]
+    seen = {state.account_id for state in states}
+    nothing = dict.fromkeys((field.name for field in fields(SyncState)), None)
+    accounts += [
+        nothing | {"account_id": id_, "account_name": name, "stale": True, "configured": True}
+        for id_, name in names.items()
+        if id_ not in seen
+    ]
+    say(msgspec.json.format(msgspec.json.encode({"accounts": accounts}), indent=2).decode())
+
+
+async def _read(database: Database) -> list[SyncState]:
+    async with database.transaction() as conn:
+        return await read_states(conn)
+
+
+def _row(state: SyncState, *, configured: bool) -> tuple[object, ...]:
+    return (
+        state.account_name + ("" if configured else " (not configured)"),
+        state.last_status,
+        _time(state.last_complete_at),
+        _age(state.age),
+        "stale" if state.stale else "fresh",
+        state.invoices,
+        state.consecutive_failures,
+        state.last_error,
+    )
+
+
+def _time(time: datetime | None) -> str:
+    return "never" if time is None else f"{time:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _age(age: timedelta | None) -> str | None:
+    """Format an age to two units."""
+    if age is None:
+        return None
+    minutes, seconds = divmod(int(age.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours}h"
+    return f"{hours}h {minutes}m" if hours else f"{minutes}m {seconds}s"

@@ -1,0 +1,1 @@
+"""The adapter to PostgreSQL: the only place that knows SQL."""

@@ -1,0 +1,129 @@
+"""Connections and transactions."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from syncer import __version__
+from syncer.errors import DatabaseUnreachable
+from syncer.store.address import address_of
+from syncer.store.failures import DRIVER_ERRORS, translated_errors, unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+# One statement, and local to the transaction: so it also holds behind a pooler that hands out a
+# different server connection for each one. The history holds times as text, hence the zone.
+_BEGIN = text("""
+    SELECT
+        set_config('search_path', quote_ident(cast(:schema AS text)), true),
+        set_config('lock_timeout', cast(:lock_timeout AS text), true),
+        set_config('statement_timeout', cast(:statement_timeout AS text), true),
+        set_config('TimeZone', 'UTC', true)
+""")
+
+# The server's own timeout comes first, unless the server or the network is gone.
+_ANSWER_GRACE_S = 15.0
+
+
+class Database:
+    """A pool of connections to one schema of one database.
+
+    `dsn` is a libpq-style URL, which the driver parses (sslmode, sslrootcert, a Unix socket as
+    ?host=, PG* in the environment); `password` comes before the one in the URL. `where` names the
+    database in messages, without user and password. Connecting happens on first use.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        password: str | None = None,
+        schema: str = "public",
+        pool_size: int = 4,
+        connect_timeout_s: float = 10.0,
+        lock_timeout_s: float = 10.0,
+        statement_timeout_s: float = 60.0,
+    ) -> None:
+        self.schema = schema
+        self._dsn = dsn
+        self._password = password
+        self._connect_timeout_s = connect_timeout_s
+        self._answer_timeout_s = statement_timeout_s + _ANSWER_GRACE_S
+        self._malformed: str | None = None
+        try:
+            self.where = address_of(dsn)
+        except ValueError as error:
+            self.where = "the configured URL"
+            self._malformed = str(error)
+        self._settings = {
+            "schema": schema,
+            "lock_timeout": f"{lock_timeout_s * 1000:.0f}ms",
+            "statement_timeout": f"{statement_timeout_s * 1000:.0f}ms",
+        }
+        self._engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self._connect_for_pool,
+            pool_size=pool_size,
+            max_overflow=0,
+            # Long enough for each of the others to finish a statement.
+            pool_timeout=2 * statement_timeout_s,
+            # A restarted server costs one more round trip instead of a failed sync.
+            pool_pre_ping=True,
+            # Error texts would carry invoices.
+            hide_parameters=True,
+        )
+
+    async def connect(self, *, answer_timeout_s: float | None = None) -> asyncpg.Connection:
+        """Open a connection outside the pool, in autocommit; the caller closes it.
+
+        A statement that takes longer than `answer_timeout_s` raises TimeoutError; None: waits.
+        Raises DatabaseUnreachable.
+        """
+        if self._malformed is not None:
+            raise DatabaseUnreachable(self._malformed)
+        try:
+            return await asyncpg.connect(
+                self._dsn,
+                password=self._password,
+                timeout=self._connect_timeout_s,
+                command_timeout=answer_timeout_s,
+                # No named prepared statements, which a pooler in transaction mode would lose:
+                # the driver sends each statement's text again with its values.
+                statement_cache_size=0,
+                server_settings={"application_name": f"syncer/{__version__}"},
+            )
+        except DRIVER_ERRORS as error:
+            raise unreachable(error, self.where) from error
+        except ValueError:
+            # The text of such an error, about an option of the URL, quotes the URL.
+            message = f"cannot reach PostgreSQL at {self.where}: an option of its URL is invalid"
+            raise DatabaseUnreachable(message) from None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Begin a transaction in the schema; commit at the end, roll back on any exception.
+
+        The body awaits nothing but the database. Raises DatabaseUnreachable when there is no
+        connection or it is lost (whether a commit under way took effect is unknown then),
+        SchemaMismatch when a table or a column is not there, and DatabaseError for anything else
+        that the database refuses; our own errors and cancellation pass through.
+        """
+        with translated_errors(self.where):
+            async with self._engine.begin() as conn:
+                await conn.execute(_BEGIN, self._settings)
+                yield conn
+
+    async def close(self) -> None:
+        """Close the pool's connections."""
+        await self._engine.dispose()
+
+    async def _connect_for_pool(self) -> asyncpg.Connection:
+        return await self.connect(answer_timeout_s=self._answer_timeout_s)

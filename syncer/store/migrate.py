@@ -1,0 +1,198 @@
+"""The schema's revision: which one a database is at, and how it gets to another."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateSchema
+
+from alembic import command
+from syncer.errors import SchemaMismatch
+from syncer.store.failures import translated_errors
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from syncer.store.engine import Database
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+# For the whole session, as Alembic commits after each migration. The wait for another process that
+# migrates may be long; one for a table, behind which all its readers queue, may not.
+_PREPARE = text("""
+SELECT
+    set_config('search_path', quote_ident(cast(:schema AS text)), false),
+    set_config('TimeZone', 'UTC', false),
+    set_config('statement_timeout', '0', false),
+    set_config('lock_timeout', '5min', false)
+""")
+_WAIT_FOR_TURN = text("""
+SELECT pg_advisory_lock(hashtextextended(format('syncer:migrate:%I', cast(:schema AS text)), 0))
+""")
+_LIMIT_WAITS = text("SELECT set_config('lock_timeout', '10s', false)")
+
+_SCHEMA_EXISTS = text("SELECT to_regnamespace(quote_ident(cast(:schema AS text))) IS NOT NULL")
+_VERSIONS_EXIST = text("SELECT to_regclass('alembic_version') IS NOT NULL")
+_VERSIONS = text("SELECT version_num FROM alembic_version ORDER BY version_num")
+
+
+class Position(Enum):
+    """Where a schema stands, seen from the revision that this version needs."""
+
+    EMPTY = "empty"
+    BEHIND = "behind"
+    AT_HEAD = "at head"
+    UNKNOWN = "unknown"  # most likely ahead: a newer version migrated it
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """The revision that a schema is at (None: nothing is there), and the one that is needed."""
+
+    current: str | None
+    head: str
+    position: Position
+
+    @property
+    def at_head(self) -> bool:
+        """Whether this version can work with the schema."""
+        return self.position is Position.AT_HEAD
+
+    def __str__(self) -> str:
+        """One sentence: what was found, and what to do about it."""
+        found = f"the database schema is at revision {self.current}"
+        match self.position:
+            case Position.AT_HEAD:
+                return f"{found}, the one that this version needs"
+            case Position.EMPTY:
+                found = "the database schema holds no tables of syncer yet"
+                return f"{found}, and this version needs revision {self.head}: run `syncer migrate`"
+            case Position.BEHIND:
+                return f"{found}, and this version needs {self.head}: run `syncer migrate`"
+            case Position.UNKNOWN:
+                return (
+                    f"{found}, which this version does not know (it needs {self.head}):"
+                    " use the newer syncer that migrated it"
+                )
+
+
+async def upgrade(database: Database, revision: str = "head") -> tuple[SchemaState, SchemaState]:
+    """Bring the schema to `revision`, making it where there is none; tell (before, after).
+
+    Waits for any other process that migrates the same schema. Raises SchemaMismatch for a schema or
+    a target that this version does not know, DatabaseError when a privilege is missing or a table
+    stays locked; what earlier migrations did is kept then.
+    """
+    return await _migrate(database, partial(command.upgrade, revision=revision))
+
+
+async def downgrade(database: Database, revision: str) -> tuple[SchemaState, SchemaState]:
+    """Take the schema back to `revision` ("base": no tables at all); tell (before, after).
+
+    Drops what later migrations made, with its rows. Raises what `upgrade` raises.
+    """
+    return await _migrate(database, partial(command.downgrade, revision=revision))
+
+
+async def schema_state(database: Database) -> SchemaState:
+    """Tell which revision the schema is at; raises DatabaseError."""
+    async with database.transaction() as conn:
+        return await _read_state(conn)
+
+
+async def require_head(database: Database) -> None:
+    """Raise SchemaMismatch, with what to do, unless the schema is at the revision needed."""
+    state = await schema_state(database)
+    if not state.at_head:
+        raise SchemaMismatch(str(state))
+
+
+def migration_config(scripts: Path | None = None) -> Config:
+    """Alembic's settings without a file; `scripts`: the directory of env.py and versions/."""
+    if scripts is None:
+        packaged = _PACKAGE / "_alembic"
+        scripts = packaged if packaged.is_dir() else _PACKAGE.parent / "alembic"
+    config = Config()
+    # Options take part in the interpolation of configparser.
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    return config
+
+
+async def _migrate(
+    database: Database, move: Callable[[Config], None]
+) -> tuple[SchemaState, SchemaState]:
+    async with migration_connection(database) as conn:
+        before = await _read_state(conn)
+        if before.position is Position.UNKNOWN:
+            raise SchemaMismatch(str(before))
+        # Alembic begins and commits a transaction of its own for each migration.
+        await conn.commit()
+        config = migration_config()
+        try:
+            await conn.run_sync(partial(_move, config=config, move=move))
+        except CommandError as error:
+            raise SchemaMismatch(f"cannot migrate: {error}") from error
+        after = await _read_state(conn)
+    return before, after
+
+
+def _move(connection: Connection, *, config: Config, move: Callable[[Config], None]) -> None:
+    config.attributes["connection"] = connection
+    move(config)
+
+
+@asynccontextmanager
+async def migration_connection(database: Database) -> AsyncIterator[AsyncConnection]:
+    """Connect outside the pool, alone in migrating the schema, which exists then."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=database.connect,
+        poolclass=NullPool,
+        hide_parameters=True,
+    )
+    schema = {"schema": database.schema}
+    with translated_errors(database.where):
+        async with engine.connect() as conn:
+            await conn.execute(_PREPARE, schema)
+            # The lock is the session's: it ends with the connection, whatever happens here.
+            await conn.execute(_WAIT_FOR_TURN, schema)
+            await conn.execute(_LIMIT_WAITS)
+            # CREATE SCHEMA asks for a privilege even where IF NOT EXISTS finds it there.
+            if not (await conn.execute(_SCHEMA_EXISTS, schema)).scalar_one():
+                await conn.execute(CreateSchema(database.schema))
+            await conn.commit()
+            yield conn
+
+
+async def _read_state(conn: AsyncConnection) -> SchemaState:
+    applied: list[str] = []
+    if (await conn.execute(_VERSIONS_EXIST)).scalar_one():
+        applied = list((await conn.execute(_VERSIONS)).scalars())
+    *earlier, head = _revisions()
+    if not applied:
+        return SchemaState(None, head, Position.EMPTY)
+    current = ", ".join(applied)
+    if current == head:
+        return SchemaState(current, head, Position.AT_HEAD)
+    return SchemaState(current, head, Position.BEHIND if current in earlier else Position.UNKNOWN)
+
+
+@cache
+def _revisions() -> tuple[str, ...]:
+    """Name the revisions of this version, the oldest first; they come from files that stay."""
+    scripts = ScriptDirectory.from_config(migration_config())
+    return tuple(reversed([script.revision for script in scripts.walk_revisions()]))

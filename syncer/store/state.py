@@ -1,0 +1,99 @@
+"""How things stand with each account; each function leaves the transaction to its caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, text
+
+from syncer.store.tables import sync_state
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_STATES = text("""
+SELECT
+    sync_state.*,
+    sync_freshness.stale,
+    sync_freshness.age,
+    coalesce(listed.invoices, 0) AS invoices
+FROM sync_state
+JOIN sync_freshness USING (account_id)
+LEFT JOIN (
+    SELECT account_id, count(*) AS invoices
+    FROM invoices
+    WHERE missing_since IS NULL
+    GROUP BY account_id
+) AS listed USING (account_id)
+ORDER BY account_name, account_id
+""")
+
+
+_STALENESS = text("SELECT account_id, stale FROM sync_freshness")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncState:
+    """A row of `sync_state`, with what follows from it at the time of reading.
+
+    `age` is the time since the last complete walk (None: never), `stale` whether that exceeds
+    `stale_after`, `invoices` the number of stored invoices that are not missing.
+    """
+
+    account_id: str
+    account_name: str
+    last_run_id: UUID | None
+    last_started_at: datetime | None
+    last_finished_at: datetime | None
+    last_status: str | None
+    last_complete_at: datetime | None
+    last_error_kind: str | None
+    last_error: str | None
+    consecutive_failures: int
+    pages: int
+    invoices_fetched: int
+    total_reported: int | None
+    stale_after: timedelta
+    stale: bool
+    age: timedelta | None
+    invoices: int
+
+
+@dataclass(frozen=True, slots=True)
+class LastWalk:
+    """When an account's last recorded walk began, by the database's clock, and how it ended."""
+
+    started_at: datetime
+    status: str
+
+
+async def read_states(conn: AsyncConnection) -> list[SyncState]:
+    """Every account that was ever walked, by name; counts all invoices, so not for each tick."""
+    return [SyncState(**row) for row in (await conn.execute(_STATES)).mappings()]
+
+
+async def read_staleness(conn: AsyncConnection) -> dict[str, bool]:
+    """Tell of every account that was ever recorded whether it is stale; cheap."""
+    found = await conn.execute(_STALENESS)
+    return {row.account_id: row.stale for row in found}
+
+
+async def last_walk(conn: AsyncConnection, account_id: str) -> LastWalk | None:
+    """The account's last recorded walk; None: none yet."""
+    found = await conn.execute(
+        select(sync_state.c.last_started_at, sync_state.c.last_status).where(
+            sync_state.c.account_id == account_id, sync_state.c.last_started_at.is_not(None)
+        )
+    )
+    row = found.one_or_none()
+    return None if row is None else LastWalk(*row)
+
+
+async def read_staleness(conn: AsyncConnection) -> dict[str, bool]:
+    """Whether each account that was ever recorded is stale, by id; cheap enough for a probe."""
+    rows = await conn.execute(text("SELECT account_id, stale FROM sync_freshness"))
+    return {account_id: stale for account_id, stale in rows}

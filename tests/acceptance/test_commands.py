@@ -1,0 +1,337 @@
+import asyncio
+import json
+import os
+import pty
+import re
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from syncer import __version__
+from tests.acceptance.program import Program
+
+NOWHERE = "postgresql://nobody:planted-password@127.0.0.1:1/nothing"
+
+
+async def test_sync_makes_one_pass_and_prints_what_it_did(fresh_syncer: Program) -> None:
+    fresh_syncer.add("production", 120)
+    fresh_syncer.add("staging", 3)
+    finished = await fresh_syncer.run("sync")
+    assert finished.code == 0
+    title, header, *rows = finished.stdout.splitlines()
+    assert title == "Accounts"
+    assert header.split()[:7] == [
+        "account",
+        "status",
+        "pages",
+        "requests",
+        "fetched",
+        "new",
+        "changed",
+    ]
+    assert [row.split()[:6] for row in rows] == [
+        ["production", "complete", "3", "3", "120", "120"],
+        ["staging", "complete", "1", "1", "3", "3"],
+    ]
+    assert [event["event"] for event in finished.events] == [
+        "schema.migrated",
+        "run.started",
+        "account.synced",
+        "account.synced",
+        "run.finished",
+    ]
+    # No progress bar in a pipe.
+    assert "\x1b" not in finished.stdout + finished.stderr
+
+
+async def test_sync_takes_the_accounts_that_are_named(syncer: Program) -> None:
+    for name in ("production", "staging", "research"):
+        syncer.add(name, 3)
+    staging = syncer.accounts["staging"].id
+    finished = await syncer.run("sync", "--account", "production", "--account", staging)
+    assert finished.code == 0
+    assert {seen.account_id for seen in syncer.api.requests} == {
+        syncer.accounts["production"].id,
+        staging,
+    }
+    unknown = await syncer.run("sync", "--account", "prod", "--account", "x")
+    assert unknown.code == 2
+    configured = "no such account is configured; there are: production, staging, research"
+    assert unknown.stderr.splitlines() == [
+        f"syncer: --account prod: {configured}",
+        f"syncer: --account x: {configured}",
+    ]
+
+
+async def test_sync_fails_when_an_account_does_and_stores_the_others(syncer: Program) -> None:
+    syncer.add("production", 3)
+    denied = syncer.add("denied", 3)
+    denied.logins = set()
+    finished = await syncer.run("sync")
+    assert finished.code == 1
+    assert "AI Gateway Read" in finished.stdout
+    assert "Traceback" not in finished.stderr
+    connection = await asyncpg.connect(syncer.dsn)
+    assert await connection.fetchval("SELECT count(*) FROM invoices") == 3
+    await connection.close()
+
+
+@pytest.mark.parametrize("command", ["run", "sync", "migrate", "status"])
+async def test_without_a_database_the_exit_code_is_3(syncer: Program, command: str) -> None:
+    syncer.add("production", 3)
+    syncer.settings["database"] = {"url": NOWHERE}
+    finished = await syncer.run(command)
+    assert finished.code == 3
+    (line,) = finished.stderr.splitlines()
+    assert "127.0.0.1:1/nothing" in line
+    assert "planted-password" not in line
+    assert syncer.api.requests == []
+
+
+@pytest.mark.parametrize("command", ["run", "sync", "status"])
+async def test_a_schema_that_is_behind_is_refused_unless_it_may_be_migrated(
+    fresh_syncer: Program, command: str
+) -> None:
+    fresh_syncer.add("production", 3)
+    fresh_syncer.settings["database"] = {"auto_migrate": False}
+    finished = await fresh_syncer.run(command)
+    assert finished.code == 3
+    (line,) = finished.stderr.splitlines()
+    assert "syncer migrate" in line
+    assert fresh_syncer.api.requests == []
+
+
+async def test_migrate_says_where_the_schema_was_and_is(fresh_syncer: Program) -> None:
+    fresh_syncer.add("production", 3)
+    behind = await fresh_syncer.run("migrate", "--check")
+    assert (behind.code, behind.stdout) == (3, "")
+    assert "syncer migrate" in behind.stderr
+    first = await fresh_syncer.run("migrate")
+    assert first.code == 0
+    assert re.fullmatch(
+        r"schema public: migrated from nothing, now at revision \w+\n", first.stdout
+    )
+    second = await fresh_syncer.run("migrate")
+    assert re.fullmatch(r"schema public: already at revision \w+\n", second.stdout)
+    there = await fresh_syncer.run("migrate", "--check")
+    assert (there.code, there.stderr) == (0, "")
+
+
+async def test_a_schema_of_its_own_is_made_and_used(fresh_syncer: Program) -> None:
+    fresh_syncer.add("production", 3)
+    fresh_syncer.settings["database"] = {"schema": 'Cloud "Bills"'}
+    assert (await fresh_syncer.run("sync")).code == 0
+    connection = await asyncpg.connect(fresh_syncer.dsn)
+    count = await connection.fetchval('SELECT count(*) FROM "Cloud ""Bills""".invoices')
+    await connection.close()
+    assert count == 3
+
+
+async def test_check_names_every_finding_and_writes_nothing(fresh_syncer: Program) -> None:
+    fresh_syncer.add("production", 120)
+    denied = fresh_syncer.add("denied", 3)
+    denied.logins = set()
+    finished = await fresh_syncer.run("check")
+    assert finished.code == 3
+    lines = finished.stdout.splitlines()
+    assert any(re.match(r"ok +configuration: 2 account", line) for line in lines)
+    assert any(re.match(r"ok +database: reachable", line) for line in lines)
+    assert any(re.match(r"error +schema: .*run `syncer migrate`", line) for line in lines)
+    assert any(re.match(r"ok +account production: .* 120 invoice", line) for line in lines)
+    assert any(re.match(r"error +account denied: .*AI Gateway Read", line) for line in lines)
+    connection = await asyncpg.connect(fresh_syncer.dsn)
+    tables = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+    await connection.close()
+    assert tables == 0
+    await fresh_syncer.run("migrate")
+    assert (await fresh_syncer.run("check")).code == 1
+    denied.logins = {"token-of-denied"}
+    assert (await fresh_syncer.run("check")).code == 0
+
+
+async def test_check_without_a_database_still_tries_the_accounts(syncer: Program) -> None:
+    syncer.add("production", 3)
+    syncer.settings["database"] = {"url": NOWHERE}
+    finished = await syncer.run("check")
+    assert finished.code == 3
+    assert re.search(r"^error +database: cannot reach", finished.stdout, re.MULTILINE)
+    assert re.search(r"^ok +account production", finished.stdout, re.MULTILINE)
+    assert "planted-password" not in finished.stdout + finished.stderr
+
+
+async def test_status_shows_each_account_also_those_that_never_synced(syncer: Program) -> None:
+    syncer.add("production", 3)
+    assert (await syncer.run("sync")).code == 0
+    syncer.add("staging", 3)
+    table = await syncer.run("status")
+    assert table.code == 0
+    assert re.search(r"^production +complete .*fresh +3 +0$", table.stdout, re.MULTILINE)
+    assert re.search(r"^staging +never +never +stale$", table.stdout, re.MULTILINE)
+    answer = await syncer.run("status", "--json")
+    assert answer.code == 0
+    production, staging = json.loads(answer.stdout)["accounts"]
+    assert (production["account_name"], production["last_status"]) == ("production", "complete")
+    assert (production["invoices"], production["stale"], production["stale_after"]) == (
+        3,
+        False,
+        3600,
+    )
+    assert 0 <= production["age"] < 3600
+    assert (staging["account_name"], staging["last_status"], staging["stale"]) == (
+        "staging",
+        None,
+        True,
+    )
+    assert staging.keys() == production.keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["sync", "--config", "nowhere.toml"], "nowhere.toml"),
+        (["--config", "nowhere.toml", "sync"], "nowhere.toml"),
+        (["frobnicate"], "frobnicate"),
+        (["sync", "--frobnicate"], "--frobnicate"),
+        (["sync"], "accounts"),
+    ],
+)
+async def test_bad_usage_and_configuration_exit_with_2(
+    syncer: Program, arguments: list[str], text: str
+) -> None:
+    finished = await syncer.run_bare(*arguments)
+    assert finished.code == 2
+    assert text in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+async def test_the_configuration_may_be_named_anywhere(syncer: Program) -> None:
+    syncer.add("production", 3)
+    path = str(syncer.config.rename(syncer.directory / "elsewhere.toml"))
+    before = await syncer.run_bare("-c", path, "status")
+    behind = await syncer.run_bare("status", "-c", path)
+    variable = await syncer.run_bare("status", SYNCER_CONFIG=path)
+    assert before.code == behind.code == variable.code == 0
+    assert before.stdout == behind.stdout == variable.stdout
+
+
+async def test_all_mistakes_are_told_at_once(syncer: Program) -> None:
+    syncer.add("production", 3)
+    syncer.settings["schedule"] = {"every": "15 minutes", "evry": 1}
+    syncer.settings["sync"] = {"max_pages": 0}
+    finished = await syncer.run("run")
+    assert finished.code == 2
+    for text in ("schedule.every", "15 minutes", "schedule.evry", "sync.max_pages"):
+        assert text in finished.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["sync", "--help"], []])
+async def test_help_teaches(syncer: Program, arguments: list[str]) -> None:
+    finished = await syncer.run_bare(*arguments)
+    text = finished.stdout + finished.stderr
+    assert "Usage: syncer" in text.replace("python -m syncer", "syncer")
+    assert finished.code == (0 if arguments else 2)
+
+
+async def test_version(syncer: Program) -> None:
+    assert (await syncer.run_bare("--version")).stdout == f"syncer {__version__}\n"
+
+
+async def test_a_token_and_an_account_in_the_environment_are_enough(syncer: Program) -> None:
+    account = syncer.add("production", 60)
+    environment = {
+        "CLOUDFLARE_API_TOKEN": "token-of-production",
+        "CLOUDFLARE_ACCOUNT_ID": account.id,
+        "SYNCER_CLOUDFLARE__BASE_URL": syncer.api.base_url,
+    }
+    for _ in range(2):
+        finished = await syncer.run_bare("sync", **environment)
+        assert finished.code == 0, finished.stderr
+    assert [event["unchanged"] for event in finished.events if "unchanged" in event] == [60, 60]
+    assert (syncer.directory / ".syncer" / "postgres").is_dir()
+
+
+async def test_two_processes_share_the_embedded_database(syncer: Program) -> None:
+    account = syncer.add("production", 60)
+    environment = {
+        "CLOUDFLARE_API_TOKEN": "token-of-production",
+        "CLOUDFLARE_ACCOUNT_ID": account.id,
+        "SYNCER_CLOUDFLARE__BASE_URL": syncer.api.base_url,
+    }
+    both = await asyncio.gather(
+        syncer.run_bare("sync", **environment), syncer.run_bare("sync", **environment)
+    )
+    assert [finished.code for finished in both] == [0, 0]
+
+
+async def test_demo_shows_two_syncs_and_leaves_nothing(syncer: Program) -> None:
+    finished = await syncer.run_bare("demo", TMPDIR=str(syncer.directory))
+    assert finished.code == 0, finished.stderr
+    out = finished.stdout
+    assert out.count("GET invoice-history of production") == 12
+    assert "tokyo      page  2 -> 429" in out
+    assert "research   page  1 -> 403" in out
+    assert re.search(r"production +in_\w+ +changed +open +paid", out)
+    assert re.search(r"production +in_\w+ +appeared +open", out)
+    assert re.search(r"^research +failed +never", out, re.MULTILINE)
+    assert out.count("FROM ") >= 3
+    assert "Traceback" not in finished.stderr
+    assert list(syncer.directory.glob("syncer-demo-*")) == []
+
+
+async def test_a_terminal_gets_a_progress_bar_and_tables(syncer: Program) -> None:
+    syncer.add("production", 60)
+    ours, theirs = pty.openpty()
+    shown = bytearray()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "syncer",
+        "--config",
+        str(syncer.config),
+        "sync",
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "200"},
+    )
+    os.close(theirs)
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def read() -> None:
+        try:
+            shown.extend(os.read(ours, 65536))
+        except OSError:
+            loop.remove_reader(ours)
+            ended.set_result(None)
+
+    loop.add_reader(ours, read)
+    async with asyncio.timeout(30):
+        assert await process.wait() == 0
+        await ended
+    os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert "accounts done" in text
+    assert "production" in text
+    assert "┃" in text
+
+
+async def test_no_secret_is_printed_or_shown_in_the_process_list(syncer: Program) -> None:
+    syncer.add("production", 60)
+    syncer.accounts["production"].logins = set()
+    outputs = []
+    async with syncer.running("run") as daemon:
+        await daemon.event("account.failed")
+        command_line = Path(f"/proc/{daemon.process.pid}/cmdline").read_bytes()
+        outputs += [repr(daemon.events), command_line.decode()]
+    outputs += [
+        finished.stdout + finished.stderr
+        for finished in [
+            await syncer.run("sync"),
+            await syncer.run("check"),
+            await syncer.run("status", "--json"),
+        ]
+    ]
+    assert "token-of-production" not in "".join(outputs)

@@ -1,0 +1,205 @@
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import asyncpg
+import pytest
+
+from syncer.demo.account import SeenRequest
+from syncer.demo.faults import Delay, Fault, Hang, Throttled
+from tests.acceptance.program import Program, free_port
+
+
+async def test_it_syncs_at_its_start_and_stops_when_asked(fresh_syncer: Program) -> None:
+    fresh_syncer.add("production", 60)
+    async with fresh_syncer.running("run") as daemon:
+        await daemon.event("run.finished", status="succeeded")
+        code, _ = await daemon.stop(signal.SIGTERM)
+        assert code == 0
+        assert daemon.names == [
+            "schema.migrated",
+            "daemon.started",
+            "run.started",
+            "account.synced",
+            "run.finished",
+            "daemon.stopping",
+            "daemon.stopped",
+        ]
+        for event in daemon.events:
+            assert event.keys() >= {"timestamp", "level", "event"}
+        assert daemon.events[2]["trigger"] == "start"
+        assert daemon.events[3]["run_id"] == daemon.events[4]["run_id"]
+        assert daemon.events[5]["signal"] == "SIGTERM"
+
+
+async def hang(syncer: Program) -> None:
+    syncer.accounts["production"].script = lambda nth, _seen: Hang(None) if nth > 1 else None
+
+
+async def throttle(syncer: Program) -> None:
+    syncer.accounts["production"].script = lambda nth, _seen: Throttled(300) if nth > 1 else None
+
+
+async def nothing(_syncer: Program) -> None:
+    """Let it wait for the next tick, in an hour."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("trouble", [hang, throttle, nothing])
+async def test_it_drains_whatever_it_is_waiting_for(
+    syncer: Program, number: signal.Signals, trouble: Callable[[Program], Awaitable[None]]
+) -> None:
+    syncer.add("production", 120)
+    await trouble(syncer)
+    async with syncer.running("run") as daemon:
+        await syncer.api.wait_for_requests(2 if trouble is not nothing else 3)
+        if trouble is throttle:
+            await daemon.event("request.retry_scheduled")
+        if trouble is nothing:
+            await daemon.event("run.finished")
+        code, took_s = await daemon.stop(number)
+    assert code == 0
+    assert took_s < 10
+    connection = await asyncpg.connect(syncer.dsn)
+    stored = await connection.fetchval("SELECT count(*) FROM invoices")
+    reason = await connection.fetchval("SELECT reason FROM account_syncs")
+    await connection.close()
+    assert (stored, reason) == ((120, None) if trouble is nothing else (50, "interrupted"))
+
+
+async def test_it_drains_even_when_the_database_does_not_answer(syncer: Program) -> None:
+    syncer.add("production", 3)
+    connection = await asyncpg.connect(syncer.dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE invoices IN ACCESS EXCLUSIVE MODE")
+            async with syncer.running("run") as daemon:
+                await syncer.api.wait_for_requests(1)
+                code, took_s = await daemon.stop(signal.SIGTERM)
+        assert code == 0
+        assert took_s < 10
+    finally:
+        await connection.close()
+
+
+async def test_a_killed_run_is_abandoned_by_the_next(syncer: Program) -> None:
+    account = syncer.add("production", 120)
+    account.script = lambda nth, _seen: Hang(None) if nth > 1 else None
+    async with syncer.running("run") as daemon:
+        await syncer.api.wait_for_requests(2)
+        code, _ = await daemon.stop(signal.SIGKILL)
+        assert code == -signal.SIGKILL
+    account.script = None
+    finished = await syncer.run("sync")
+    assert finished.code == 0, finished.stderr
+    connection = await asyncpg.connect(syncer.dsn)
+    runs = await connection.fetch("SELECT status FROM sync_runs ORDER BY started_at")
+    walks = await connection.fetch("SELECT status FROM account_syncs ORDER BY finished_at")
+    await connection.close()
+    assert [run["status"] for run in runs] == ["abandoned", "succeeded"]
+    assert [walk["status"] for walk in walks] == ["abandoned", "complete"]
+
+
+async def test_it_runs_on_schedule_one_run_at_a_time_and_none_in_silence(syncer: Program) -> None:
+    account = syncer.add("production", 3)
+    syncer.settings["schedule"] = {"every": "1s", "run_on_start": False}
+    account.script = lambda nth, _seen: Delay(2.5) if nth == 1 else None
+    async with syncer.running("run") as daemon:
+        first = await daemon.event("run.finished")
+        await daemon.event("run.finished")
+        await daemon.event("run.finished")
+        await daemon.stop(signal.SIGTERM)
+    assert first["trigger"] == "schedule"
+    started_or_finished = [name for name in daemon.names if name in ("run.started", "run.finished")]
+    assert started_or_finished[:6] == ["run.started", "run.finished"] * 3
+    assert "run.coalesced" in daemon.names
+    assert syncer.api.max_in_flight == 1
+
+
+async def test_it_survives_a_database_that_is_away(syncer: Program) -> None:
+    syncer.add("production", 3)
+    syncer.settings["schedule"] = {"every": "1s", "run_on_start": False}
+    name = syncer.dsn.partition("?")[0].rpartition("/")[2]
+    admin = await asyncpg.connect(syncer.dsn.replace(name, "postgres"))
+    try:
+        async with syncer.running("run") as daemon:
+            await daemon.event("run.finished", status="succeeded")
+            await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name
+            )
+            await daemon.event("run.postponed")
+            await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            await daemon.event("run.finished", status="succeeded")
+            code, _ = await daemon.stop(signal.SIGTERM)
+            assert code == 0
+    finally:
+        await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await admin.close()
+
+
+async def test_health_is_answered_while_it_lives(syncer: Program) -> None:
+    account = syncer.add("production", 3)
+    syncer.add("idle", 0)
+    port = free_port()
+    syncer.settings["health"] = {"listen": f"127.0.0.1:{port}"}
+    released = asyncio.Event()
+    account.script = lambda _nth, _seen: Hang(released)
+    assert (await syncer.run("health")).code == 1
+    async with syncer.running("run") as daemon, aiohttp.ClientSession() as session:
+        await syncer.api.wait_for_requests(2)
+        await daemon.event("account.synced", account="idle")
+        url = f"http://127.0.0.1:{port}"
+        async with session.get(f"{url}/healthz") as response:
+            assert (response.status, await response.json()) == (200, {"live": True})
+        async with session.get(f"{url}/readyz") as response:
+            assert response.status == 200
+            assert await response.json() == {"ready": True, "error": None, "stale": ["production"]}
+        async with session.get(f"{url}/") as response:
+            assert response.status == 404
+        assert (await syncer.run("health")).code == 0
+        released.set()
+        await daemon.event("run.finished")
+        second = await syncer.run("run")
+        assert second.code == 1
+        assert "[health].listen" in second.stderr
+        await daemon.stop(signal.SIGTERM)
+    assert (await syncer.run("health")).code == 1
+
+
+async def test_a_second_signal_does_not_wait(syncer: Program) -> None:
+    syncer.add("production", 3)
+    connection = await asyncpg.connect(syncer.dsn)
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE invoices IN ACCESS EXCLUSIVE MODE")
+        async with syncer.running("run") as daemon:
+            await syncer.api.wait_for_requests(1)
+            daemon.process.send_signal(signal.SIGTERM)
+            await daemon.event("daemon.stopping")
+            code, took_s = await daemon.stop(signal.SIGTERM)
+            assert code == 0
+            assert took_s < 5
+            assert "run.cut_off" in daemon.names
+    await connection.close()
+
+
+async def test_two_daemons_walk_each_account_once_per_tick(syncer: Program) -> None:
+    for name in "abcd":
+        syncer.add(name, 3)
+    syncer.settings["schedule"] = {"every": "3s", "run_on_start": False}
+
+    def slowly(_nth: int, _seen: SeenRequest) -> Fault:
+        return Delay(0.1)
+
+    for account in syncer.accounts.values():
+        account.script = slowly
+    async with syncer.running("run") as one, syncer.running("run") as two:
+        first = await one.event("run.finished")
+        second = await two.event("run.finished")
+        asked = len(syncer.api.requests)
+        await one.stop(signal.SIGTERM)
+        await two.stop(signal.SIGTERM)
+    assert {first["status"], second["status"]} == {"succeeded"}
+    assert asked == 4
+    assert first["accounts_complete"] + second["accounts_complete"] == 4

@@ -1,0 +1,95 @@
+"""Databases for the tests: one server, and for each test its own copy of a migrated template."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from syncer.demo.postgres import EmbeddedPostgres
+from syncer.store.engine import Database
+from syncer.store.migrate import upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+def dsn_of(server_dsn: str, name: str) -> str:
+    """Name another database of the same server."""
+    url = urlsplit(server_dsn)
+    return f"{url.scheme}://{url.netloc}/{name}?{url.query}".rstrip("?")
+
+
+def administer(dsn: str, statement: str) -> None:
+    """Run a statement that no transaction may surround, from outside any event loop."""
+
+    async def execute() -> None:
+        connection = await asyncpg.connect(dsn)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(execute())
+
+
+@pytest.fixture(scope="session")
+def server_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A superuser's way to a server: SYNCER_TEST_DATABASE_URL, or one that is embedded."""
+    given = os.environ.get("SYNCER_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # which all workers have in common: they share the server
+    major = int(os.environ.get("SYNCER_TEST_POSTGRES_MAJOR", "18"))
+    with EmbeddedPostgres(base / "postgres", major=major) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def template(server_dsn: str) -> Iterator[str]:
+    """The name of a migrated database without rows, to which nobody is connected."""
+    name = f"syncer_template_{uuid4().hex}"
+    administer(server_dsn, f"CREATE DATABASE {name}")
+
+    async def migrate() -> None:
+        await upgrade(Database(dsn_of(server_dsn, name)))
+
+    try:
+        asyncio.run(migrate())
+        yield name
+    finally:
+        administer(server_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_dsn(server_dsn: str, template: str) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    name = f"syncer_test_{uuid4().hex}"
+    administer(server_dsn, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield dsn_of(server_dsn, name)
+    administer(server_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty_dsn(server_dsn: str) -> Iterator[str]:
+    """A database of the test's own that was never migrated."""
+    name = f"syncer_empty_{uuid4().hex}"
+    administer(server_dsn, f"CREATE DATABASE {name}")
+    yield dsn_of(server_dsn, name)
+    administer(server_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(database_dsn: str) -> AsyncIterator[Database]:
+    """The test's own database, as the program uses it."""
+    database = Database(database_dsn)
+    yield database
+    await database.close()

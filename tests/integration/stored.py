@@ -1,0 +1,80 @@
+"""Shorthand of the store's tests."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from msgspec.structs import replace
+from sqlalchemy import text
+
+from syncer.invoice import Invoice
+from syncer.store.invoices import Batch, MergeCounts, merge_invoices
+from syncer.store.journal import fence_account
+from syncer.store.locks import Locks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from syncer.invoice import Rejection
+    from syncer.store.engine import Database
+
+ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
+
+
+PLAIN = Invoice(
+    id="in_plain",
+    currency="usd",
+    amount_due=Decimal(1000),
+    amount_paid=Decimal(0),
+    amount_remaining=Decimal(1000),
+)
+
+
+def invoice(id_: str, **fields: object) -> Invoice:
+    """Build an invoice about which only `fields` matters."""
+    return replace(PLAIN, id=id_, **fields)
+
+
+def invoices(count: int, **fields: object) -> list[Invoice]:
+    """Build invoices whose ids are in order."""
+    return [invoice(f"in_{number:05}", **fields) for number in range(count)]
+
+
+async def merge(
+    database: Database,
+    rows: Sequence[Invoice],
+    *,
+    rejections: Sequence[Rejection] = (),
+    listed: Iterable[str] | None = None,
+    account_id: str = ACCOUNT,
+    run_id: UUID | None = None,
+) -> MergeCounts:
+    """Merge as a sync does: in a transaction that holds the account."""
+    batch = Batch(rows, rejections, None if listed is None else frozenset(listed))
+    async with Locks(database) as locks:
+        started_at = await locks.try_account(account_id)
+        assert started_at is not None
+        async with database.transaction() as conn:
+            await fence_account(conn, account_id, started_at)
+            return await merge_invoices(conn, account_id, run_id or uuid4(), batch)
+
+
+async def rows_of(conn: AsyncConnection, query: str, **values: object) -> list[dict[str, Any]]:
+    """Fetch the rows of a query."""
+    return [dict(row) for row in (await conn.execute(text(query), values)).mappings()]
+
+
+async def fetch(database: Database, query: str, **values: object) -> list[dict[str, Any]]:
+    """Fetch the rows of a query, in a transaction of its own."""
+    async with database.transaction() as conn:
+        return await rows_of(conn, query, **values)
+
+
+async def change(database: Database, statement: str, **values: object) -> None:
+    """Execute a statement, in a transaction of its own."""
+    async with database.transaction() as conn:
+        await conn.execute(text(statement), values)

@@ -1,0 +1,413 @@
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+import structlog
+
+from syncer.cloudflare.walk import WalkSettings
+from syncer.demo.account import SeenRequest
+from syncer.demo.answers import Settings
+from syncer.demo.faults import Answer, EdgeError, Fault, Hang, JsonObject, Rewrite
+from syncer.demo.invoices import make_invoice, settled
+from syncer.errors import DatabaseUnreachable, Reason
+from syncer.stop import Stop
+from syncer.store.engine import Database
+from syncer.store.locks import Locks
+from tests.integration.running import SETTINGS, Site, of, site, with_account
+
+COUNTS = "pages, requests, retries, fetched, inserted, updated, unchanged, missing, rejected"
+
+
+@pytest.fixture
+async def here(database: Database) -> AsyncIterator[Site]:
+    async with site(database) as opened:
+        yield opened
+
+
+async def test_a_first_run_stores_every_invoice_of_every_account(here: Site) -> None:
+    for name, invoices in {"big": 130, "small": 3, "empty": 0}.items():
+        here.add(name, invoices)
+    result = await here.run()
+    assert (result.status, result.well) == ("succeeded", True)
+    stored = await here.rows("SELECT account_id, id, amount_due FROM invoices")
+    assert {(row["account_id"], row["id"], row["amount_due"]) for row in stored} == {
+        (account.id, invoice["id"], Decimal(invoice["amount_due"]))
+        for account in here.simulated.values()
+        for invoice in account.invoices
+    }
+    assert await here.rows("SELECT * FROM invoice_history") == []
+    run = await here.row("SELECT * FROM sync_runs")
+    assert (run["id"], run["trigger"], run["status"]) == (result.run_id, "command", "succeeded")
+    assert (run["accounts_total"], run["accounts_complete"]) == (3, 3)
+    assert (run["version"], run["host"]) == ("1.2.3", "testhost")
+    assert run["started_at"] < run["finished_at"]
+    state = await here.row("SELECT * FROM sync_state WHERE account_name = 'big'")
+    assert (state["last_status"], state["pages"], state["invoices_fetched"]) == ("complete", 3, 130)
+    assert (state["total_reported"], state["last_run_id"]) == (130, result.run_id)
+    assert state["last_started_at"] < state["last_finished_at"] == state["last_complete_at"]
+    counts = await here.row(
+        f"SELECT {COUNTS} FROM account_syncs WHERE account_id = :id",
+        id=here.accounts["big"].id,
+    )
+    assert list(counts.values()) == [3, 3, 0, 130, 130, 0, 0, 0, 0]
+
+
+async def test_a_second_run_writes_what_changed_and_only_that(here: Site) -> None:
+    account = here.add("production", 120)
+    await here.run()
+    position = max(i for i, old in enumerate(account.invoices) if old["status"] == "open")
+    account.invoices[position] = settled(account.invoices[position])
+    account.invoices.insert(0, make_invoice("production", -1))
+    result = await here.run()
+    record = of(result, "production")
+    assert (record.inserted, record.updated, record.unchanged, record.missing) == (1, 1, 119, 0)
+    (change,) = await here.rows("SELECT * FROM invoice_history")
+    assert (change["change"], change["run_id"]) == ("changed", result.run_id)
+    assert change["invoice_id"] == account.invoices[position + 1]["id"]
+    assert (change["before"]["status"], change["after"]["status"]) == ("open", "paid")
+
+
+async def test_canonical_lines_carry_every_count(here: Site) -> None:
+    here.add("production", 60)
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as events:
+        result = await here.run()
+    durations = [event.pop("duration_ms") for event in events if "duration_ms" in event]
+    assert all(isinstance(duration, int) for duration in durations)
+    run = {"run_id": str(result.run_id), "log_level": "info"}
+    counts = {
+        "pages": 2,
+        "requests": 2,
+        "retries": 0,
+        "fetched": 60,
+        "inserted": 60,
+        "updated": 0,
+        "unchanged": 0,
+        "missing": 0,
+        "rejected": 0,
+        "total_reported": 60,
+    }
+    account = {"account_id": here.accounts["production"].id, "account": "production"}
+    assert events == [
+        run | {"event": "run.started", "trigger": "command", "accounts_total": 1},
+        run | account | counts | {"event": "account.synced", "status": "complete"},
+        run
+        | counts
+        | {
+            "event": "run.finished",
+            "trigger": "command",
+            "status": "succeeded",
+            "accounts_total": 1,
+            "accounts_complete": 1,
+            "version": "1.2.3",
+            "host": "testhost",
+        },
+    ]
+
+
+async def test_one_account_without_permission_touches_no_other(here: Site) -> None:
+    here.add("good", 60)
+    denied = here.add("denied", 5)
+    denied.logins, denied.powerless = set(), denied.logins
+    with structlog.testing.capture_logs() as events:
+        result = await here.run()
+    assert (result.status, result.well) == ("partial", False)
+    assert of(result, "good").status == "complete"
+    record = of(result, "denied")
+    assert (record.status, record.reason, record.http_status) == ("failed", "access_denied", 403)
+    assert (record.requests, record.retries) == (1, 0)
+    (event,) = (event for event in events if event["event"] == "account.failed")
+    assert (event["log_level"], event["reason"]) == ("error", "access_denied")
+    assert "AI Gateway Read" in event["error"]
+    assert event["cf_ray"] == record.cf_ray is not None
+    state = await here.row("SELECT * FROM sync_state WHERE account_name = 'denied'")
+    assert (state["last_status"], state["last_error_kind"]) == ("failed", "access_denied")
+    assert (state["consecutive_failures"], state["last_complete_at"]) == (1, None)
+
+
+async def test_failures_are_counted_until_the_account_recovers(here: Site) -> None:
+    account = here.add("production", 3)
+    account.script = lambda nth, _seen: EdgeError(502) if nth <= 4 else None
+    await here.run()
+    await here.run()
+    state = await here.row("SELECT consecutive_failures, last_error_kind FROM sync_state")
+    assert state == {"consecutive_failures": 2, "last_error_kind": "unavailable"}
+    with structlog.testing.capture_logs() as events:
+        await here.run()
+    recovered = [event for event in events if event["event"] == "account.recovered"]
+    assert recovered == [{"event": "account.recovered", "log_level": "info", "failures": 2}]
+    state = await here.row(
+        "SELECT consecutive_failures, last_error_kind, last_error FROM sync_state"
+    )
+    assert state == {"consecutive_failures": 0, "last_error_kind": None, "last_error": None}
+
+
+async def test_an_account_that_hangs_ends_at_its_deadline_with_what_it_got(here: Site) -> None:
+    here.add("good", 60)
+    hanging = here.add("hanging", 120)
+    hanging.script = lambda nth, _seen: Hang(None) if nth > 1 else None
+    result = await here.run(with_account(account_timeout_s=0.5))
+    assert of(result, "good").status == "complete"
+    record = of(result, "hanging")
+    assert (record.status, record.reason, record.fetched) == ("incomplete", Reason.TIMEOUT, 50)
+    assert (
+        len(
+            await here.rows("SELECT 1 AS found FROM invoices WHERE account_id = :id", id=hanging.id)
+        )
+        == 50
+    )
+
+
+async def test_nonsense_is_not_an_empty_history(here: Site) -> None:
+    account = here.add("production", 30)
+    await here.run()
+    account.script = lambda _nth, _seen: Answer(200, b'{"success":true,"result":{}}')
+    result = await here.run()
+    assert of(result, "production").reason == "malformed_response"
+    assert await here.rows("SELECT 1 AS found FROM invoices WHERE missing_since IS NOT NULL") == []
+
+
+async def test_what_is_gone_is_marked_and_what_comes_back_is_welcomed(here: Site) -> None:
+    account = here.add("production", 30)
+    await here.run()
+    draft = account.invoices.pop(4)
+    assert of(await here.run(), "production").missing == 1
+    gone = await here.row("SELECT id, missing_since FROM invoices WHERE missing_since IS NOT NULL")
+    assert gone["id"] == draft["id"]
+    account.invoices.insert(4, draft)
+    record = of(await here.run(), "production")
+    assert (record.missing, record.updated) == (0, 1)
+    changes = await here.rows("SELECT change FROM invoice_history ORDER BY id")
+    assert [row["change"] for row in changes] == ["missing", "reappeared"]
+
+
+async def test_a_mass_disappearance_is_not_believed(here: Site) -> None:
+    account = here.add("production", 30)
+    await here.run()
+    del account.invoices[14:]
+    record = of(await here.run(), "production")
+    assert (record.status, record.reason) == ("incomplete", "mass_disappearance")
+    assert (record.missing, record.fetched) == (0, 14)
+    assert await here.rows("SELECT 1 AS found FROM invoices WHERE missing_since IS NOT NULL") == []
+
+
+async def test_a_narrowed_sync_marks_nothing_missing(here: Site) -> None:
+    here.add("production", 60)
+    await here.run()
+    record = of(await here.run(with_account(walk=WalkSettings(invoice_type="auto"))), "production")
+    assert (record.status, record.missing) == ("complete", 0)
+    assert 0 < record.unchanged < 60
+
+
+async def test_an_incomplete_walk_marks_nothing_missing(here: Site) -> None:
+    account = here.add("production", 60)
+    await here.run()
+    del account.invoices[:2]
+    here.api.settings = Settings(total_count=99)
+    record = of(await here.run(), "production")
+    assert (record.reason, record.missing) == ("fewer_than_reported", 0)
+
+
+async def test_a_rejected_record_is_kept_once_and_told(here: Site) -> None:
+    account = here.add("production", 3)
+
+    def break_one(payload: JsonObject) -> JsonObject:
+        del payload["result"]["invoices"][1]["id"]
+        return payload
+
+    account.script = lambda _nth, _seen: Rewrite(break_one)
+    first = await here.run()
+    with structlog.testing.capture_logs() as events:
+        second = await here.run()
+    for result in (first, second):
+        record = of(result, "production")
+        assert (record.status, record.rejected, record.fetched) == ("complete", 1, 3)
+    told = [event for event in events if event["event"] == "invoice.rejected"]
+    assert [(event["reason"], event["count"]) for event in told] == [("id is missing", 1)]
+    kept = await here.row("SELECT * FROM rejected_invoices")
+    assert (kept["run_id"], kept["reason"]) == (first.run_id, "id is missing")
+    assert json.loads(kept["payload"])["currency"] == "usd"
+
+
+async def test_an_account_in_other_hands_is_skipped(here: Site) -> None:
+    here.add("production", 3)
+    async with Locks(here.database) as rival:
+        assert await rival.try_account(here.accounts["production"].id) is not None
+        result = await here.run()
+    record = of(result, "production")
+    assert (record.status, record.reason, result.well) == ("skipped", Reason.LOCKED, True)
+    assert here.api.requests == []
+    assert await here.rows("SELECT 1 AS found FROM sync_state") == []
+    assert (await here.row("SELECT status, reason FROM account_syncs")) == {
+        "status": "skipped",
+        "reason": "locked",
+    }
+
+
+async def test_a_tick_that_was_served_is_not_walked_again_but_a_command_is(here: Site) -> None:
+    here.add("production", 3)
+    tick = datetime.now(UTC) - timedelta(seconds=5)
+    first = await here.run(trigger="schedule", tick=tick)
+    second = await here.run(trigger="schedule", tick=tick)
+    assert of(first, "production").status == "complete"
+    assert of(second, "production").reason is Reason.FRESH
+    assert len(here.api.requests) == 1
+    await here.run(trigger="schedule", tick=datetime.now(UTC) + timedelta(seconds=5))
+    await here.run(trigger="command")
+    assert len(here.api.requests) == 3
+
+
+async def test_a_failed_walk_serves_no_tick(here: Site) -> None:
+    account = here.add("production", 3)
+    account.script = lambda nth, _seen: EdgeError(500) if nth <= 2 else None
+    tick = datetime.now(UTC) - timedelta(seconds=5)
+    await here.run(trigger="schedule", tick=tick)
+    again = await here.run(trigger="schedule", tick=tick)
+    assert of(again, "production").status == "complete"
+
+
+async def test_a_stop_stores_what_was_fetched_and_begins_nothing_new(here: Site) -> None:
+    stop = Stop()
+    first = here.add("first", 120)
+    here.add("second", 3)
+
+    async def script(nth: int, _seen: SeenRequest) -> Fault | None:
+        if nth == 1:
+            return None
+        stop.request()
+        return Hang(None)
+
+    first.script = script
+    result = await here.run(replace(SETTINGS, concurrent_accounts=1), stop=stop)
+    assert of(result, "first").reason is Reason.INTERRUPTED
+    assert of(result, "first").inserted == 50
+    second = of(result, "second")
+    assert (second.status, second.reason) == ("skipped", Reason.INTERRUPTED)
+    assert result.status == "failed"
+    run = await here.row("SELECT status FROM sync_runs")
+    assert run["status"] == "failed"
+
+
+async def test_what_the_database_refuses_fails_one_account_and_is_whole_or_nothing(
+    here: Site,
+) -> None:
+    here.add("good", 60)
+    bad = here.add("bad", 60)
+    await here.execute(f"""
+        ALTER TABLE invoices ADD CONSTRAINT no_more
+        CHECK (account_id <> '{bad.id}' OR id <> '{bad.invoices[7]["id"]}')
+    """)
+    result = await here.run()
+    assert of(result, "good").status == "complete"
+    record = of(result, "bad")
+    assert (record.status, record.reason, record.error_kind) == ("failed", "storage", "storage")
+    assert (record.fetched, record.inserted) == (60, 0)
+    assert record.error is not None
+    assert bad.invoices[7]["id"] not in record.error
+    assert (
+        await here.rows("SELECT 1 AS found FROM invoices WHERE account_id = :id", id=bad.id) == []
+    )
+    state = await here.row("SELECT last_status FROM sync_state WHERE account_name = 'bad'")
+    assert state["last_status"] == "failed"
+
+
+async def test_a_failure_that_cannot_be_recorded_is_still_told(here: Site) -> None:
+    account = here.add("production", 3)
+
+    async def script(_nth: int, _seen: SeenRequest) -> None:
+        await here.execute("ALTER TABLE account_syncs RENAME TO elsewhere")
+
+    account.script = script
+    with structlog.testing.capture_logs() as events, pytest.raises(Exception, match="migrate"):
+        await here.run()
+    (event,) = (event for event in events if event["event"] == "account.failed")
+    assert event["reason"] == "storage"
+
+
+async def test_an_older_walk_never_overwrites_a_newer_one(here: Site) -> None:
+    account = here.add("production", 3)
+    await here.run()
+    stored = await here.rows("SELECT * FROM invoices ORDER BY id")
+    account.invoices[0] = dict(account.invoices[0], description="older")
+
+    async def overtake(_nth: int, _seen: SeenRequest) -> None:
+        await here.execute("UPDATE sync_state SET last_started_at = clock_timestamp()")
+
+    account.script = overtake
+    record = of(await here.run(), "production")
+    assert (record.status, record.reason) == ("skipped", Reason.LOCKED)
+    assert await here.rows("SELECT * FROM invoices ORDER BY id") == stored
+
+
+async def test_runs_of_dead_processes_are_abandoned_and_those_of_live_ones_are_not(
+    here: Site,
+) -> None:
+    here.add("production", 3)
+    dead, live = (UUID(int=number) for number in (1, 2))
+    await here.execute(f"""
+        INSERT INTO sync_runs (id, trigger, started_at, status, accounts_total, version, host)
+        SELECT id, 'schedule', now(), 'running', 1, '1', 'x'
+        FROM unnest(ARRAY['{dead}', '{live}']::uuid[]) AS id
+    """)
+    async with Locks(here.database) as rival:
+        await rival.hold_run(live)
+        with structlog.testing.capture_logs() as events:
+            await here.run()
+    statuses = await here.rows("SELECT id, status FROM sync_runs")
+    assert {row["id"]: row["status"] for row in statuses if row["id"].int < 3} == {
+        dead: "abandoned",
+        live: "running",
+    }
+    assert [event["abandoned_run_id"] for event in events if event["event"] == "run.abandoned"] == [
+        str(dead)
+    ]
+
+
+async def test_without_a_database_nothing_is_asked(here: Site) -> None:
+    here.add("production", 3)
+    nowhere = Database("postgresql://nobody@127.0.0.1:1/nothing")
+    lost = Site(here.api, here.client, nowhere, here.accounts)
+    with pytest.raises(DatabaseUnreachable, match=r"127\.0\.0\.1:1/nothing"):
+        await lost.run()
+    assert here.api.requests == []
+
+
+async def test_a_run_of_no_accounts_succeeds(here: Site) -> None:
+    result = await here.run()
+    assert (result.status, result.records) == ("succeeded", ())
+
+
+async def test_accounts_are_walked_as_many_at_a_time_as_configured(here: Site) -> None:
+    seen_together: set[frozenset[str]] = set()
+    under_way: set[str] = set()
+    for name in "abcd":
+        account = here.add(name, 3)
+
+        def script(_nth: int, seen: SeenRequest) -> None:
+            under_way.add(seen.account_id)
+            seen_together.add(frozenset(under_way))
+            under_way.discard(seen.account_id)
+
+        account.script = script
+    await here.run(replace(SETTINGS, concurrent_accounts=2))
+    assert max(map(len, seen_together)) <= 2
+    assert len(here.api.requests) == 4
+
+
+async def test_no_secret_is_in_any_log_line_or_table(here: Site) -> None:
+    account = here.add("production", 60)
+    account.script = lambda nth, _seen: EdgeError(502) if nth == 2 else None
+    links = [invoice["invoice_pdf"] for invoice in account.invoices if invoice["invoice_pdf"]]
+    assert links
+    with structlog.testing.capture_logs() as events:
+        await here.run()
+        account.invoices[3]["description"] = "edited"
+        await here.run()
+    dump = repr(events)
+    for table in ("invoice_history", "sync_state", "sync_runs", "account_syncs"):
+        dump += repr(await here.rows(f"SELECT * FROM {table}"))
+    assert "token-of-production" not in dump
+    assert not any(link in dump for link in links)

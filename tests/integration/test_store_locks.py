@@ -1,0 +1,108 @@
+"""Advisory locks: one holder at a time, and none once the holder's connection is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from syncer.errors import DatabaseUnreachable
+from syncer.store.engine import Database
+from syncer.store.locks import Locks
+from tests.integration.stored import ACCOUNT, change, fetch
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+async def end_sessions_with_locks(database: Database) -> None:
+    await change(
+        database,
+        """SELECT pg_terminate_backend(pid, 10000) FROM pg_locks WHERE locktype = 'advisory'
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""",
+    )
+
+
+async def database_clock(database: Database) -> datetime:
+    (row,) = await fetch(database, "SELECT clock_timestamp() AS now")
+    now: datetime = row["now"]
+    return now
+
+
+async def test_an_account_has_one_holder_at_a_time(database: Database) -> None:
+    async with Locks(database) as ours, Locks(database) as theirs:
+        before = await database_clock(database)
+        taken_at = await ours.try_account(ACCOUNT)
+        assert taken_at is not None
+        assert taken_at.utcoffset() == timedelta(0)
+        assert before < taken_at < await database_clock(database)
+        assert await theirs.try_account(ACCOUNT) is None
+        assert await theirs.try_account("other") is not None
+        await ours.release_account(ACCOUNT)
+        taken_later = await theirs.try_account(ACCOUNT)
+        assert taken_later is not None
+        assert taken_later > taken_at
+
+
+async def test_leaving_lets_go(database: Database) -> None:
+    async with Locks(database) as theirs:
+        async with Locks(database) as ours:
+            assert await ours.try_account(ACCOUNT) is not None
+        assert await theirs.try_account(ACCOUNT) is not None
+
+
+async def test_a_lost_connection_lets_go_and_is_told(database: Database) -> None:
+    async with Locks(database) as ours:
+        assert await ours.try_account(ACCOUNT) is not None
+        await end_sessions_with_locks(database)
+        async with Locks(database) as theirs:
+            assert await theirs.try_account(ACCOUNT) is not None
+        for _ in range(2):
+            with pytest.raises(DatabaseUnreachable, match=database.where):
+                await ours.release_account(ACCOUNT)
+        with pytest.raises(DatabaseUnreachable):
+            await ours.try_account("other")
+        with pytest.raises(DatabaseUnreachable):
+            await ours.hold_run(uuid4())
+
+
+async def test_leaving_after_a_loss_that_nobody_noticed_is_silent(database: Database) -> None:
+    async with Locks(database) as ours:
+        await ours.hold_run(uuid4())
+        await end_sessions_with_locks(database)
+
+
+async def test_entering_without_a_server_is_unreachable() -> None:
+    with pytest.raises(DatabaseUnreachable):
+        async with Locks(Database("postgresql:///ledger?host=/nowhere&user=syncer")):
+            raise AssertionError
+
+
+async def test_accounts_walked_concurrently_take_turns(database: Database) -> None:
+    async with Locks(database) as locks:
+        await locks.hold_run(uuid4())
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(locks.try_account(f"a{number}")) for number in range(50)]
+        assert all(task.result() for task in tasks)
+        async with asyncio.TaskGroup() as group:
+            for number in range(50):
+                group.create_task(locks.release_account(f"a{number}"))
+    async with Locks(database) as other:
+        assert await other.try_account("a49") is not None
+
+
+async def test_each_schema_has_its_own_locks(database_dsn: str, database: Database) -> None:
+    elsewhere = Database(database_dsn, schema='Other "schema"')
+    async with Locks(database) as ours, Locks(elsewhere) as theirs:
+        assert await ours.try_account(ACCOUNT) is not None
+        assert await theirs.try_account(ACCOUNT) is not None
+
+
+async def test_a_run_and_an_account_of_the_same_name_do_not_collide(database: Database) -> None:
+    run_id = uuid4()
+    async with Locks(database) as ours, Locks(database) as theirs:
+        await ours.hold_run(run_id)
+        assert await theirs.try_account(str(run_id)) is not None

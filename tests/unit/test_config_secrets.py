@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from syncer.account import Credential
+from syncer.config import Settings, load
+from syncer.errors import ConfigurationError
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory of each test."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def loaded(text: str, **environ: str) -> Settings:
+    Path("config.toml").write_text(text)
+    return load(environ=environ)
+
+
+def credentials(text: str, **environ: str) -> list[Credential]:
+    return [account.credential for account in loaded(text, **environ).read_accounts()]
+
+
+def findings(settings: Settings) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        settings.read_accounts()
+    return caught.value.findings
+
+
+def test_each_form_of_a_token() -> None:
+    Path("token").write_text("from-file\r\n")
+    found = credentials(
+        """
+        [[accounts]]
+        id = "a"
+        api_token = "inline"
+        [[accounts]]
+        id = "b"
+        api_token_env = "TOKEN"
+        [[accounts]]
+        id = "c"
+        api_token_file = "token"
+        """,
+        TOKEN="from-variable\n",
+    )
+    assert found == [
+        Credential(token="inline"),
+        Credential(token="from-variable"),
+        Credential(token="from-file"),
+    ]
+
+
+def test_each_form_of_a_key() -> None:
+    Path("key").write_text("from-file")
+    found = credentials(
+        """
+        [cloudflare]
+        api_email = "default@example.com"
+        api_key = "default"
+        [[accounts]]
+        id = "a"
+        [[accounts]]
+        id = "b"
+        api_email = "b@example.com"
+        api_key_env = "KEY"
+        [[accounts]]
+        id = "c"
+        api_email = "c@example.com"
+        api_key_file = "key"
+        """,
+        KEY="from-variable",
+    )
+    assert found == [
+        Credential(email="default@example.com", key="default"),
+        Credential(email="b@example.com", key="from-variable"),
+        Credential(email="c@example.com", key="from-file"),
+    ]
+
+
+def test_the_default_variable_is_only_needed_by_accounts_that_name_nothing() -> None:
+    assert credentials('[[accounts]]\nid = "a"', CLOUDFLARE_API_TOKEN="t") == [
+        Credential(token="t")
+    ]
+    assert credentials('[[accounts]]\nid = "a"\napi_token = "x"') == [Credential(token="x")]
+
+
+def test_a_default_that_cannot_be_read_is_one_finding_however_many_need_it() -> None:
+    settings = loaded('[[accounts]]\nid = "a"\n[[accounts]]\nid = "b"\n')
+    assert findings(settings) == (
+        "cloudflare.api_token_env: the variable CLOUDFLARE_API_TOKEN is not set",
+    )
+
+
+def test_all_that_cannot_be_read_is_found_at_once(tmp_path: Path) -> None:
+    Path("empty").write_text("\n")
+    Path("binary").write_bytes(b"\xff\xfe")
+    Path("large").write_bytes(b"x" * 70_000)
+    Path("spaced").write_text("Bearer token")
+    names = ("missing", ".", "empty", "binary", "large", "spaced")
+    text = "\n".join(
+        f'[[accounts]]\nid = "a{index}"\napi_token_file = "{name}"'
+        for index, name in enumerate(names)
+    )
+    text += '\n[[accounts]]\nid = "e"\napi_token_env = "EMPTY"\n'
+    text += '[[accounts]]\nid = "f"\napi_token_env = "UMLAUT"\n'
+    assert findings(loaded(text, EMPTY="", UMLAUT="tökén")) == (
+        f"accounts[0].api_token_file: {tmp_path}/missing cannot be read: No such file or directory",
+        f"accounts[1].api_token_file: {tmp_path} cannot be read: Is a directory",
+        f"accounts[2].api_token_file: {tmp_path}/empty is empty",
+        f"accounts[3].api_token_file: {tmp_path}/binary is not UTF-8 text",
+        f"accounts[4].api_token_file: {tmp_path}/large is larger than any secret",
+        f"accounts[5].api_token_file: {tmp_path}/spaced holds a space, a line break or a "
+        "character outside ASCII, which no token has",
+        "accounts[6].api_token_env: the variable EMPTY is empty",
+        "accounts[7].api_token_env: the variable UMLAUT holds a space, a line break or a "
+        "character outside ASCII, which no token has",
+    )
+
+
+def test_a_token_in_place_of_a_name_is_not_shown() -> None:
+    token = "v4jRq0kQbPzX8mW2nT6yL1sD9fGhJ3aUcEoI5xZB"
+    settings = loaded(
+        f'[[accounts]]\nid = "a"\napi_token_env = "{token}"\n'
+        f'[[accounts]]\nid = "b"\napi_token_file = "{token}"\n'
+    )
+    text = "\n".join(findings(settings))
+    assert token not in text
+    assert text.count("(not shown, it may be a secret)") == 2
+
+
+def test_a_rotated_secret_is_seen_at_the_next_reading() -> None:
+    Path("token").write_text("old")
+    environ = {"TOKEN": "old"}
+    Path("config.toml").write_text(
+        '[[accounts]]\nid = "a"\napi_token_file = "token"\n'
+        '[[accounts]]\nid = "b"\napi_token_env = "TOKEN"\n'
+    )
+    settings = load(environ=environ)
+    assert [account.credential.token for account in settings.read_accounts()] == ["old", "old"]
+    Path("token").write_text("new")
+    environ["TOKEN"] = "new"
+    assert [account.credential.token for account in settings.read_accounts()] == ["new", "new"]
+
+
+DATABASE = '[[accounts]]\nid = "a"\n[database]\nurl = "postgresql://u@h/d"\n'
+
+
+def test_the_password_of_the_database() -> None:
+    Path("pw").write_text(" päss word \n")
+    assert loaded(DATABASE).read_database_password() is None
+    assert loaded(DATABASE + 'password = "p w"').read_database_password() == "p w"
+    assert loaded(DATABASE + 'password_env = "P"', P="x").read_database_password() == "x"
+    assert loaded(DATABASE + 'password_file = "pw"').read_database_password() == " päss word "
+
+
+@pytest.mark.parametrize(
+    ("content", "finding"), [("\n", "is empty"), ("a\0b", "holds a NUL character")]
+)
+def test_a_password_that_cannot_be_one(tmp_path: Path, content: str, finding: str) -> None:
+    Path("pw").write_text(content)
+    settings = loaded(DATABASE + 'password_file = "pw"')
+    with pytest.raises(
+        ConfigurationError, match=f"database.password_file: {tmp_path}/pw {finding}"
+    ):
+        settings.read_database_password()
+
+
+def test_no_secret_is_in_any_representation() -> None:
+    settings = loaded(
+        """
+        [cloudflare]
+        api_token = "hunter2"
+        [database]
+        url = "postgresql://u:hunter2@h/d"
+        [[accounts]]
+        id = "a"
+        api_email = "a@b"
+        api_key = "hunter2"
+        """,
+        SYNCER_HUNTER="hunter2",
+    )
+    texts = (repr(settings), str(settings), repr(settings.read_accounts()), f"{settings.warnings}")
+    assert not any("hunter2" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'api_token = ["hunter2"]',
+        'api_token = { x = "hunter2" }',
+        'api_token = "hunter2 hunter2"',
+        'api_key = "hunter2\\u0000"',
+        'api_token_env = "hunter2-x"',
+        'hunter = "hunter2"',
+    ],
+)
+def test_no_secret_is_in_any_finding(text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(f'[[accounts]]\nid = "a"\n{text}\n')
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
