@@ -180,6 +180,8 @@ async def sync_once(settings: Settings, wanted: Sequence[str], observer: Observe
 
 async def serve(settings: Settings) -> None:
     """Be the daemon, until SIGTERM or SIGINT."""
+    # Later, a credential that cannot be read is a run's trouble; at the start it is a mistake.
+    settings.read_accounts()
     shutdown = Shutdown(lambda name: log.info("daemon.stopping", signal=name))
     with shutdown.on_signals():
         async with AsyncExitStack() as stack:
@@ -213,11 +215,9 @@ async def _run_daemon(app: App, shutdown: Shutdown) -> None:
 
 def _trigger(settings: Settings) -> BaseTrigger:
     schedule = settings.schedule
-    if schedule.cron is not None:
-        return CrontabTrigger(schedule.cron, ZoneInfo(schedule.timezone))
-    if schedule.every is None:
-        raise ConfigurationError(["schedule: neither every nor cron is given"])
-    return interval_trigger(schedule.every)
+    if schedule.every is not None:
+        return interval_trigger(schedule.every)
+    return CrontabTrigger(str(schedule.cron), ZoneInfo(schedule.timezone))
 
 
 async def readiness(app: App) -> Readiness:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -17,6 +20,9 @@ from syncer.store.migrate import upgrade
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+
+SERVER_DIRECTORY = "SYNCER_TEST_SERVER_DIRECTORY"
 
 
 def dsn_of(server_dsn: str, name: str) -> str:
@@ -38,18 +44,30 @@ def administer(dsn: str, statement: str) -> None:
     asyncio.run(execute())
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose one place for the server, before pytest-xdist starts workers that inherit it.
+
+    Not below pytest's own directory, from which every start of pytest bars other accounts, such as
+    the one that the server runs as where the tests run as root.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        directory = tempfile.mkdtemp(prefix="syncer-tests-")
+        os.environ[SERVER_DIRECTORY] = directory
+        config.add_cleanup(lambda: shutil.rmtree(directory))
+
+
 @pytest.fixture(scope="session")
-def server_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A superuser's way to a server: SYNCER_TEST_DATABASE_URL, or one that is embedded."""
+def server_dsn() -> Iterator[str]:
+    """A superuser's way to a server: SYNCER_TEST_DATABASE_URL, or one that is embedded.
+
+    SYNCER_TEST_POSTGRES_MAJOR chooses the embedded version. All workers share the server.
+    """
     given = os.environ.get("SYNCER_TEST_DATABASE_URL")
     if given:
         yield given
         return
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent  # which all workers have in common: they share the server
     major = int(os.environ.get("SYNCER_TEST_POSTGRES_MAJOR", "18"))
-    with EmbeddedPostgres(base / "postgres", major=major) as dsn:
+    with EmbeddedPostgres(Path(os.environ[SERVER_DIRECTORY]), major=major) as dsn:
         yield dsn
 
 

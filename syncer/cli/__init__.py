@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
+import structlog
 import typer
 
 from syncer import __version__
@@ -95,6 +96,8 @@ def _configure_logs(settings: Settings) -> None:
     from syncer import logs
 
     logs.configure(format=settings.log.format, level=settings.log.level)
+    for finding in settings.warnings:
+        structlog.get_logger().warning("configuration.unwise", finding=finding)
 
 
 @app.command()

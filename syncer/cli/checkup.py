@@ -10,7 +10,7 @@ from syncer.cli.screen import say
 from syncer.cloudflare.client import Tally
 from syncer.cloudflare.walk import PageSource
 from syncer.errors import CloudflareError, SyncerError
-from syncer.store.migrate import Position, schema_state
+from syncer.store.migrate import schema_state
 
 if TYPE_CHECKING:
     from syncer.account import Account
@@ -58,15 +58,8 @@ async def _check_database(settings: Settings) -> bool:
     except SyncerError as error:
         _find("error", "database", f"{error}; see [database]")
         return False
-    if state.at_head:
-        _find("ok", "schema", f"at revision {state.current}")
-        return True
-    if state.position is Position.UNKNOWN:
-        advice = "it is newer than this version of syncer: install the one that migrated it"
-    else:
-        advice = "run `syncer migrate`"
-    _find("error", "schema", f"at revision {state.current}, needed is {state.head}: {advice}")
-    return False
+    _find("ok" if state.at_head else "error", "schema", str(state))
+    return state.at_head
 
 
 async def _check_account(settings: Settings, client: CloudflareClient, account: Account) -> bool:

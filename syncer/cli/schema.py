@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from syncer.app import migrate, open_database
 from syncer.cli.screen import say
-from syncer.store.migrate import require_head
+from syncer.errors import SchemaMismatch
+from syncer.store.migrate import schema_state
 
 if TYPE_CHECKING:
     from syncer.config import Settings
@@ -23,5 +24,7 @@ async def migrate_schema(settings: Settings) -> None:
 async def check_schema(settings: Settings) -> None:
     """Say that the schema is at head; raise `SchemaMismatch` where it is not."""
     async with open_database(settings) as database:
-        state = await require_head(database)
+        state = await schema_state(database)
+        if not state.at_head:
+            raise SchemaMismatch(str(state))
         say(f"schema {database.schema}: at revision {state.current}")

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 # One statement, and local to the transaction: so it also holds behind a pooler that hands out a
-# different server connection for each one. The history holds times as text, hence the zone.
+# different server connection for each one. A host that vanished holds its row locks for no longer
+# than the idle timeout. The history holds times as text, hence the zone.
 _BEGIN = text("""
     SELECT
         set_config('search_path', quote_ident(cast(:schema AS text)), true),
         set_config('lock_timeout', cast(:lock_timeout AS text), true),
         set_config('statement_timeout', cast(:statement_timeout AS text), true),
+        set_config('idle_in_transaction_session_timeout', '60s', true),
         set_config('TimeZone', 'UTC', true)
 """)
 
@@ -71,6 +73,8 @@ class Database:
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect_for_pool,
+            # Whatever the role's default is: waiting for a lock, then seeing what it guarded.
+            isolation_level="READ COMMITTED",
             pool_size=pool_size,
             max_overflow=0,
             # Long enough for each of the others to finish a statement.

@@ -21,8 +21,9 @@ DRIVER_ERRORS = (
     OSError,  # a refused or reset connection, and TimeoutError
 )
 
-# Connection exceptions, wrong login, no such database, too many connections, shut down or starting.
-_UNREACHABLE = ("08", "28", "3D", "53300", "57P01", "57P02", "57P03")
+# Connection exceptions, wrong login, no such database, too many connections, shut down or starting,
+# idle for too long.
+_UNREACHABLE = ("08", "28", "3D", "53300", "57P01", "57P02", "57P03", "57P05", "25P03")
 
 _OTHER_SCHEMA = ("42P01", "42703")  # undefined table, undefined column
 

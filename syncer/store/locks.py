@@ -39,6 +39,16 @@ _RELEASE_ACCOUNT = """
     )
 """
 
+# The connection is idle while accounts are walked. Probes keep it open across firewalls, and let go
+# of the locks about a minute after its host has vanished without a word.
+_STAY_OPEN = """
+    SELECT
+        set_config('idle_session_timeout', '0', false),
+        set_config('tcp_keepalives_idle', '30', false),
+        set_config('tcp_keepalives_interval', '10', false),
+        set_config('tcp_keepalives_count', '3', false)
+"""
+
 _ANSWER_TIMEOUT_S = 15.0
 _CLOSE_TIMEOUT_S = 5.0
 
@@ -60,6 +70,8 @@ class Locks:
         self._connection: asyncpg.Connection = await self._database.connect(
             answer_timeout_s=_ANSWER_TIMEOUT_S
         )
+        async with self._turn() as connection:
+            await connection.execute(_STAY_OPEN)
         return self
 
     async def __aexit__(

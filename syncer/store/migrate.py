@@ -74,20 +74,20 @@ class SchemaState:
 
     def __str__(self) -> str:
         """One sentence: what was found, and what to do about it."""
+        if self.position is Position.EMPTY:
+            return (
+                "the database schema holds no tables of syncer yet, and this version needs revision"
+                f" {self.head}: run `syncer migrate`"
+            )
         found = f"the database schema is at revision {self.current}"
-        match self.position:
-            case Position.AT_HEAD:
-                return f"{found}, the one that this version needs"
-            case Position.EMPTY:
-                found = "the database schema holds no tables of syncer yet"
-                return f"{found}, and this version needs revision {self.head}: run `syncer migrate`"
-            case Position.BEHIND:
-                return f"{found}, and this version needs {self.head}: run `syncer migrate`"
-            case Position.UNKNOWN:
-                return (
-                    f"{found}, which this version does not know (it needs {self.head}):"
-                    " use the newer syncer that migrated it"
-                )
+        if self.position is Position.BEHIND:
+            return f"{found}, and this version needs {self.head}: run `syncer migrate`"
+        if self.position is Position.UNKNOWN:
+            return (
+                f"{found}, which this version does not know (it needs {self.head}):"
+                " use the newer syncer that migrated it"
+            )
+        return f"{found}, the one that this version needs"
 
 
 async def upgrade(database: Database, revision: str = "head") -> tuple[SchemaState, SchemaState]:

@@ -91,9 +91,3 @@ async def last_walk(conn: AsyncConnection, account_id: str) -> LastWalk | None:
     )
     row = found.one_or_none()
     return None if row is None else LastWalk(*row)
-
-
-async def read_staleness(conn: AsyncConnection) -> dict[str, bool]:
-    """Whether each account that was ever recorded is stale, by id; cheap enough for a probe."""
-    rows = await conn.execute(text("SELECT account_id, stale FROM sync_freshness"))
-    return {account_id: stale for account_id, stale in rows}

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from syncer.account import Account
     from syncer.cloudflare.client import CloudflareClient
+    from syncer.stop import Stop
     from syncer.store.engine import Database
     from syncer.store.journal import RunStatus, Trigger
     from syncer.sync.observer import Observer
-    from syncer.stop import Stop
 
 log = structlog.get_logger()
 

@@ -335,3 +335,28 @@ async def test_no_secret_is_printed_or_shown_in_the_process_list(syncer: Program
         ]
     ]
     assert "token-of-production" not in "".join(outputs)
+
+
+@pytest.mark.parametrize("command", ["run", "sync", "check"])
+async def test_a_credential_that_cannot_be_read_is_told_before_anything_begins(
+    syncer: Program, command: str
+) -> None:
+    syncer.add("production", 3)
+    path = syncer.config
+    path.write_text(path.read_text().replace('api_token = "token-of-production"', ""))
+    finished = await syncer.run_bare("--config", str(path), command)
+    assert finished.code == 2
+    assert "CLOUDFLARE_API_TOKEN" in finished.stderr
+    assert syncer.api.requests == []
+
+
+async def test_what_is_unwise_is_told_and_done(syncer: Program) -> None:
+    syncer.add("production", 3)
+    path = syncer.config
+    path.chmod(0o644)
+    finished = await syncer.run_bare("--config", str(path), "sync")
+    assert finished.code == 0
+    assert finished.events[0]["event"] == "configuration.unwise"
+    assert "chmod 600" in finished.events[0]["finding"]
+    checked = await syncer.run_bare("--config", str(path), "check")
+    assert re.search(r"^warning +configuration: .*chmod 600", checked.stdout, re.MULTILINE)

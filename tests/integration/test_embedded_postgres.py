@@ -49,10 +49,15 @@ def template() -> Iterator[Path]:
         yield Path(path, "db")
 
 
-@pytest.fixture
-def data_dir(place: Path, template: Path) -> Path:
+def copied(template: Path, place: Path) -> Path:
     subprocess.run(["/bin/cp", "-a", template, place / "db"], check=True)  # noqa: S603 (our paths)
     return place / "db"
+
+
+@pytest.fixture
+def data_dir(place: Path, template: Path) -> Path:
+    """A directory with a cluster in which nothing runs."""
+    return copied(template, place)
 
 
 @contextmanager
@@ -179,6 +184,28 @@ async def test_ctrl_c_reaches_the_user_and_not_the_server(data_dir: Path) -> Non
         assert pid is not None
         assert os.getsid(pid) != os.getsid(0)
         assert os.getpgid(pid) != os.getpgid(0)
+
+
+@pytest.mark.parametrize("after_s", [0.01, 0.05, 0.3])
+@pytest.mark.parametrize("made", [True, False], ids=["start", "initdb"])
+def test_an_interruption_at_any_moment_leaves_nothing_running(
+    place: Path, template: Path, after_s: float, *, made: bool
+) -> None:
+    data_dir = copied(template, place) if made else place / "db"
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, after_s)
+        with pytest.raises(KeyboardInterrupt), EmbeddedPostgres(data_dir):
+            signal.pause()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    with (data_dir / "server.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # every process of the server would hold it
+    assert server_pid(data_dir) is None
 
 
 async def test_a_killed_server_is_started_again_with_what_it_had_committed(data_dir: Path) -> None:

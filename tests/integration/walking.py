@@ -52,8 +52,8 @@ class World:
     clock: Clock
 
     @property
-    def ids(self) -> set[str]:
-        return {invoice["id"] for invoice in self.account.invoices}
+    def ids(self) -> frozenset[str]:
+        return frozenset(invoice["id"] for invoice in self.account.invoices)
 
     @property
     def asked(self) -> list[str]:

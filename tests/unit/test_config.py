@@ -67,8 +67,10 @@ def test_an_account_id_that_cannot_be_one_names_its_variable() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(environ={"CLOUDFLARE_ACCOUNT_ID": "a/b"})
     assert caught.value.findings == (
-        'accounts[0].id = "a/b" (CLOUDFLARE_ACCOUNT_ID): not an account id; '
-        "Cloudflare's have 32 hexadecimal digits",
+        (
+            'accounts[0].id = "a/b" (CLOUDFLARE_ACCOUNT_ID): not an account id; '
+            "Cloudflare's have 32 hexadecimal digits"
+        ),
     )
 
 
@@ -145,20 +147,26 @@ def test_every_finding_comes_at_once_and_says_what_would_be_right(tmp_path: Path
     """
     found = findings(text, path=tmp_path)
     assert found == [
-        'schedule.every = "15 minutes": not a duration; write a number and a unit, such as "30s", '
-        '"15m" or "2h"',
-        'schedule.timezone = "Mars": not a time zone; write a name such as "UTC" or '
-        '"Europe/Berlin"',
+        (
+            'schedule.every = "15 minutes": not a duration; write a number and a unit, such as '
+            '"30s", "15m" or "2h"'
+        ),
+        (
+            'schedule.timezone = "Mars": not a time zone; write a name such as "UTC" or '
+            '"Europe/Berlin"'
+        ),
         'sync.invoice_type = "both": write "all", "auto" or "manual"',
         "sync.concurrent_accounts = 0: not a whole number from 1 to 1000",
         'sync.account_timeout = "2d": out of range; write a duration from 1s to 1d',
         "sync.max_pages = true: not a whole number from 1 to 1000000",
         "cloudflare.rate_limit = 5: not a table of keys",
-        'cloudflare.tokn: unknown key; did you mean "cloudflare.api_token"?',
+        'cloudflare.tokn: unknown key; did you mean "api_token"?',
         'database.schema = "pg_catalog": PostgreSQL keeps this name for itself; choose another',
         'database.auto_migrate = "maybe": not true or false',
-        'health.listen = "8080": not an address; write a host and a port, such as '
-        '"127.0.0.1:8080", "0.0.0.0:8080" or "[::1]:8080", or "" to turn it off',
+        (
+            'health.listen = "8080": not an address; write a host and a port, such as '
+            '"127.0.0.1:8080", "0.0.0.0:8080" or "[::1]:8080", or "" to turn it off'
+        ),
         "accounts[0].id: missing",
         'accounts[0].name = "2024-01-01": not a name; 1 to 100 printable characters in quotes',
         'accounts[1].id = "a/b": not an account id; Cloudflare\'s have 32 hexadecimal digits',

@@ -141,8 +141,10 @@ def test_two_choices_in_the_environment_are_a_finding() -> None:
 def test_a_wrong_value_names_its_variable() -> None:
     assert findings(SYNCER_SYNC__MAX_PAGES="many", SYNCER_DATABASE__URL="hunter2") == (
         'sync.max_pages = "many" (SYNCER_SYNC__MAX_PAGES): not a whole number from 1 to 1000000',
-        "database.url (SYNCER_DATABASE__URL): not a PostgreSQL address; write one such as "
-        "postgresql://user@host:5432/database",
+        (
+            "database.url (SYNCER_DATABASE__URL): not a PostgreSQL address; write one such as "
+            "postgresql://user@host:5432/database"
+        ),
     )
 
 

@@ -113,11 +113,15 @@ def test_all_that_cannot_be_read_is_found_at_once(tmp_path: Path) -> None:
         f"accounts[2].api_token_file: {tmp_path}/empty is empty",
         f"accounts[3].api_token_file: {tmp_path}/binary is not UTF-8 text",
         f"accounts[4].api_token_file: {tmp_path}/large is larger than any secret",
-        f"accounts[5].api_token_file: {tmp_path}/spaced holds a space, a line break or a "
-        "character outside ASCII, which no token has",
+        (
+            f"accounts[5].api_token_file: {tmp_path}/spaced holds a space, a line break or a "
+            "character outside ASCII, which no token has"
+        ),
         "accounts[6].api_token_env: the variable EMPTY is empty",
-        "accounts[7].api_token_env: the variable UMLAUT holds a space, a line break or a "
-        "character outside ASCII, which no token has",
+        (
+            "accounts[7].api_token_env: the variable UMLAUT holds a space, a line break or a "
+            "character outside ASCII, which no token has"
+        ),
     )
 
 

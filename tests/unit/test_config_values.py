@@ -38,9 +38,7 @@ def test_durations(text: object, duration: timedelta) -> None:
     ["", "15", "15 minutes", "15M", "m", "-1s", "1m1m", "1s1m", "1,5h", "٣s", "1w", 15, None, True],
 )
 def test_what_is_no_duration_is_told_what_one_is(text: object) -> None:
-    with pytest.raises(
-        ValueError, match='^not a duration; write a number and a unit, such as "30s"'
-    ):
+    with pytest.raises(ValueError, match=r'^not a duration; write .* such as "30s"'):
         values.parse_duration(text)
 
 
@@ -81,7 +79,7 @@ def test_addresses_to_listen_on(text: str, address: tuple[str, int] | None) -> N
             "a b:80",
             "http://localhost:80",
             "-x:80",
-            "x:８０",
+            "x:\uff18\uff10",
             8080,
             None,
         ),
@@ -105,13 +103,10 @@ def test_cron_expressions(text: str) -> None:
         (5, "not a cron expression"),
         ("61 * * * *", "not a cron expression.*Bad minute"),
         ("0 0 31 2 *", "not a cron expression.*Bad day-of-month"),
-        ("0 0 30 2 1#5", "never comes|not a cron"),
+        ("0 0 */30 2 TUE#5", "no such moment ever comes"),  # the 1st, yet the fifth Tuesday
     ],
 )
 def test_what_is_no_cron_expression(text: object, reason: str) -> None:
-    if text == "0 0 30 2 1#5":  # day of the month or weekday: the weekday does come
-        assert values.read_cron(text) == text
-        return
     with pytest.raises(ValueError, match=reason):
         values.read_cron(text)
 
@@ -150,7 +145,7 @@ def test_base_urls(text: str, url: str) -> None:
     ],
 )
 def test_what_is_no_base_url(text: object) -> None:
-    with pytest.raises(ValueError, match="not an address|credentials have keys of their own"):
+    with pytest.raises(ValueError, match=r"not an address|credentials have keys of their own"):
         values.read_base_url(text)
 
 

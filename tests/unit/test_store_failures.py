@@ -26,6 +26,8 @@ def translated(error: BaseException) -> DatabaseError:
         asyncpg.AdminShutdownError("terminating connection"),
         asyncpg.CrashShutdownError("terminating connection"),
         asyncpg.CannotConnectNowError("the database system is starting up"),
+        asyncpg.IdleInTransactionSessionTimeoutError("terminating connection"),
+        asyncpg.IdleSessionTimeoutError("terminating connection"),
         asyncpg.InterfaceError("connection is closed"),
         ConnectionResetError(104, "Connection reset by peer"),
         TimeoutError(),

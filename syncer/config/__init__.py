@@ -1,0 +1,27 @@
+"""Typed configuration, from a TOML file and the environment."""
+
+from syncer.config.loading import load
+from syncer.config.settings import (
+    AccountSettings,
+    CloudflareSettings,
+    DatabaseSettings,
+    HealthSettings,
+    LogSettings,
+    RateLimit,
+    ScheduleSettings,
+    Settings,
+    SyncSettings,
+)
+
+__all__ = [
+    "AccountSettings",
+    "CloudflareSettings",
+    "DatabaseSettings",
+    "HealthSettings",
+    "LogSettings",
+    "RateLimit",
+    "ScheduleSettings",
+    "Settings",
+    "SyncSettings",
+    "load",
+]
