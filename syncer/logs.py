@@ -133,7 +133,7 @@ def _on_one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     return event
 
 
-def _plain(value: object, key: str, depth: int = 0) -> Any:  # noqa: ANN401 (a JSON value)
+def _plain(value: object, key: str, depth: int = 0) -> Any:
     plain = _plain_number(value)
     if plain is not None or value is None:
         return plain

@@ -65,7 +65,7 @@ def _fail(lines: tuple[str, ...] | list[str], code: int) -> None:
     raise SystemExit(code)
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"syncer {__version__}")
         raise typer.Exit
@@ -75,7 +75,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
 def options(
     context: typer.Context,
     config: ConfigPath = None,
-    version: Annotated[  # noqa: ARG001, FBT002 - the callback does it
+    version: Annotated[
         bool,
         typer.Option(
             "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
@@ -142,7 +142,7 @@ def sync(
 @app.command()
 def migrate(
     context: typer.Context,
-    check: Annotated[  # noqa: FBT002 - typer's way to declare a flag
+    check: Annotated[
         bool, typer.Option("--check", help="Change nothing; only say whether it is at head.")
     ] = False,
     config: ConfigPath = None,
@@ -175,7 +175,7 @@ def check(context: typer.Context, config: ConfigPath = None) -> None:
 @app.command()
 def status(
     context: typer.Context,
-    as_json: Annotated[  # noqa: FBT002 - typer's way to declare a flag
+    as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of a table.")
     ] = False,
     config: ConfigPath = None,

@@ -165,7 +165,7 @@ class _Items(dict[int, Any]):
     """A list while its items are being laid over each other, by number."""
 
 
-def _numbered(value: Any) -> Any:  # noqa: ANN401
+def _numbered(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _numbered(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -173,7 +173,7 @@ def _numbered(value: Any) -> Any:  # noqa: ANN401
     return value
 
 
-def _listed(value: Any) -> Any:  # noqa: ANN401
+def _listed(value: Any) -> Any:
     if isinstance(value, _Items):
         return [_listed(inner) for inner in value.values()]
     if isinstance(value, dict):

@@ -73,7 +73,7 @@ def _suggestion(path: KeyPath, root: Section) -> str:
     return f'; did you mean "{meant}"?' if meant else ""
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401
+def _shown(value: Any) -> str:
     """Show a single value on one line; a URL with a user in it may hold a password."""
     if isinstance(value, dict | list) or (isinstance(value, str) and "@" in value):
         return ""

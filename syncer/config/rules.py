@@ -117,5 +117,5 @@ def _duration(value: object) -> timedelta | None:
         return None
 
 
-def _table(value: Any) -> Table:  # noqa: ANN401
+def _table(value: Any) -> Table:
     return value if isinstance(value, dict) else {}

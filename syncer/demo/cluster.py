@@ -195,7 +195,7 @@ class Cluster:
         # Every path is relative to the directory: pg_ctl writes them into a shell command between
         # double quotes, where "$" still counts.
         command = [os.fspath(self._binaries / program), *arguments]
-        with subprocess.Popen(  # noqa: S603 (our own binaries and arguments, no shell)
+        with subprocess.Popen(
             command,
             cwd=self.home,
             env=_environment() | {"PGDATA": self.path.name},

@@ -151,7 +151,9 @@ def _short_path(cluster: Path) -> Iterator[Path]:
     if length <= _SOCKET_PATH_LIMIT and "," not in os.fspath(cluster):
         yield cluster
         return
-    with tempfile.TemporaryDirectory(prefix="syncer-") as private:
+    # TMPDIR may well be as long as the path that is to be replaced.
+    directory = min(tempfile.gettempdir(), "/tmp", key=len)  # noqa: S108 - private below it
+    with tempfile.TemporaryDirectory(prefix="syncer-", dir=directory) as private:
         link = Path(private, "postgres")
         link.symlink_to(cluster)
         yield link

@@ -20,8 +20,16 @@ if TYPE_CHECKING:
 
 # Advisory locks count for the whole database, so the key holds the schema. journal.py asks for the
 # key of a run in the same words.
+#
+# The connection is idle while accounts are walked. Probes keep it open across firewalls, and let go
+# of the locks about a minute after its host has vanished without a word.
 _HOLD_RUN = """
-    SELECT pg_advisory_lock(hashtextextended(format('syncer:run:%I:%s', $1::text, $2::text), 0))
+    SELECT
+        pg_advisory_lock(hashtextextended(format('syncer:run:%I:%s', $1::text, $2::text), 0)),
+        set_config('idle_session_timeout', '0', false),
+        set_config('tcp_keepalives_idle', '30', false),
+        set_config('tcp_keepalives_interval', '10', false),
+        set_config('tcp_keepalives_count', '3', false)
 """
 
 _TRY_ACCOUNT = """
@@ -37,16 +45,6 @@ _RELEASE_ACCOUNT = """
     SELECT pg_advisory_unlock(
         hashtextextended(format('syncer:account:%I:%s', $1::text, $2::text), 0)
     )
-"""
-
-# The connection is idle while accounts are walked. Probes keep it open across firewalls, and let go
-# of the locks about a minute after its host has vanished without a word.
-_STAY_OPEN = """
-    SELECT
-        set_config('idle_session_timeout', '0', false),
-        set_config('tcp_keepalives_idle', '30', false),
-        set_config('tcp_keepalives_interval', '10', false),
-        set_config('tcp_keepalives_count', '3', false)
 """
 
 _ANSWER_TIMEOUT_S = 15.0
@@ -70,8 +68,6 @@ class Locks:
         self._connection: asyncpg.Connection = await self._database.connect(
             answer_timeout_s=_ANSWER_TIMEOUT_S
         )
-        async with self._turn() as connection:
-            await connection.execute(_STAY_OPEN)
         return self
 
     async def __aexit__(

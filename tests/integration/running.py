@@ -39,7 +39,7 @@ SETTINGS = RunSettings(
 )
 
 
-def with_account(**changes: Any) -> RunSettings:  # noqa: ANN401 - as the fields are
+def with_account(**changes: Any) -> RunSettings:
     return replace(SETTINGS, account=replace(SETTINGS.account, **changes))
 
 

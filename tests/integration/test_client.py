@@ -110,7 +110,7 @@ async def test_what_no_retry_can_mend_is_asked_once(
         Answer(200, b'{"success":true,"result":null}'),
         Rewrite(lambda payload: payload | {"result": {"invoices": []}, "result_info": None}),
     ],
-    ids=repr,
+    ids=lambda fault: type(fault).__name__,
 )
 async def test_what_may_pass_is_asked_again_after_a_pause(fault: Fault) -> None:
     async with walking(3) as world:

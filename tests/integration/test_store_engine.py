@@ -89,10 +89,9 @@ async def test_a_transaction_begins_with_its_settings(database_dsn: str) -> None
         current_setting('idle_in_transaction_session_timeout'),
         current_setting('transaction_isolation'), current_setting('application_name')""")
     async with opened(Database(database_dsn)) as database:
-        (row,) = await fetch(database, "SELECT current_database() AS name")
+        name = urlsplit(database_dsn).path.removeprefix("/")
         await change(
-            database,
-            f"ALTER DATABASE {row['name']} SET default_transaction_isolation = 'serializable'",
+            database, f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'"
         )
     given = Database(database_dsn, schema="public", lock_timeout_s=1.5, statement_timeout_s=7)
     async with opened(given) as database, database.transaction() as conn:

@@ -211,7 +211,7 @@ def test_accepted_values(read: Callable[[object], object], value: str, result: o
         ("localhost.example.com", False),
     ],
 )
-def test_loopback(host: str, expected: bool) -> None:  # noqa: FBT001 (a table's column)
+def test_loopback(host: str, expected: bool) -> None:
     assert values.is_loopback(host) is expected
 
 

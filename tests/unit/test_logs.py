@@ -61,7 +61,7 @@ def configured(
     return stream
 
 
-def ours() -> Any:  # noqa: ANN401 (structlog's proxy)
+def ours() -> Any:
     return structlog.get_logger("syncer.sync.run")
 
 
@@ -160,7 +160,7 @@ def refuse(url: str) -> None:
 
 
 @pytest.mark.parametrize("logger", [structlog.get_logger("syncer.x"), logging.getLogger("asyncio")])
-def test_a_traceback_is_text_without_local_variables(logger: Any) -> None:  # noqa: ANN401
+def test_a_traceback_is_text_without_local_variables(logger: Any) -> None:
     stream = configured()
     try:
         fail("hunter")
@@ -383,7 +383,7 @@ def test_a_reader_that_went_away_does_not_end_the_program() -> None:
         "print('done')"
     )
     reader, writer = os.pipe()
-    with subprocess.Popen(  # noqa: S603 (this interpreter, the text above)
+    with subprocess.Popen(
         [sys.executable, "-c", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
