@@ -11,9 +11,9 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
+from alembic import context
 from alembic.util import CommandError
 
-from alembic import context
 from syncer.store.engine import Database
 from syncer.store.migrate import migration_connection
 from syncer.store.tables import metadata

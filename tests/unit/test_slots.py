@@ -1,0 +1,38 @@
+import asyncio
+
+from syncer.cloudflare.slots import Slots
+
+
+async def test_an_account_takes_its_share_and_leaves_the_rest() -> None:
+    slots = Slots(4)
+    with slots.sharing("a"), slots.sharing("b"):
+        await slots.acquire("a")
+        await slots.acquire("a")
+        third = asyncio.ensure_future(slots.acquire("a"))
+        await slots.acquire("b")
+        await asyncio.sleep(0)
+        assert not third.done()
+        slots.release("a")
+        await third
+
+
+async def test_the_share_grows_when_others_are_done() -> None:
+    slots = Slots(2)
+    with slots.sharing("a"):
+        with slots.sharing("b"):
+            await slots.acquire("a")
+            second = asyncio.ensure_future(slots.acquire("a"))
+            await asyncio.sleep(0)
+            assert not second.done()
+        await second
+
+
+async def test_more_accounts_than_places_take_turns() -> None:
+    slots = Slots(1)
+    with slots.sharing("a"), slots.sharing("b"):
+        await slots.acquire("a")
+        waiting = asyncio.ensure_future(slots.acquire("b"))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        slots.release("a")
+        await waiting
