@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import aiohttp
 import structlog
@@ -26,6 +26,8 @@ from syncer.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+
+    from tenacity import Future
 
     from syncer.account import Account, Credential
 
@@ -233,10 +235,8 @@ def _is_retryable(error: BaseException) -> bool:
 
 
 def _error_of(state: RetryCallState) -> CloudflareError:
-    error = state.outcome.exception() if state.outcome is not None else None
-    if not isinstance(error, CloudflareError):
-        raise TypeError("only our own errors are retried")
-    return error
+    """Return the error of an attempt that is about to be repeated: only ours are."""
+    return cast("CloudflareError", cast("Future", state.outcome).exception())
 
 
 def _announce_retry(state: RetryCallState, tally: Tally) -> None:

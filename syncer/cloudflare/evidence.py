@@ -112,12 +112,10 @@ class Evidence:
         """Judge a walk that has asked all it could."""
         if self._contradicted:
             return Verdict(Reason.PAGINATION_NOT_HONOURED, again=False)
-        if self._end is None:
-            if len(self._has_more) >= self.max_pages:
-                return Verdict(Reason.PAGE_LIMIT, again=False)
+        if self._end is None and len(self._has_more) >= self.max_pages:
+            return Verdict(Reason.PAGE_LIMIT, again=False)
+        if self._end is None or self._stalled:
             return Verdict(Reason.PAGINATION_NOT_HONOURED, again=self.pageable)
-        if self._stalled:
-            return Verdict(Reason.PAGINATION_NOT_HONOURED, again=True)
         if self._short:
             return Verdict(Reason.FEWER_THAN_REPORTED, again=True)
         moved = len(self._totals) > 1 or self._repeated or self.ended_before(self._highest_new)

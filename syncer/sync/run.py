@@ -88,7 +88,7 @@ class Runner:
             began = time.monotonic()
             async with Locks(self._database) as locks:
                 await self._begin(run_id, accounts, trigger, locks)
-                log.info("run.started", trigger=trigger, accounts_total=len(accounts))
+                log.info("run.started", trigger=trigger, tick=tick, accounts_total=len(accounts))
                 account_sync = AccountSync(
                     run_id=run_id,
                     tick=tick,

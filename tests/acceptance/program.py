@@ -95,7 +95,7 @@ class Program:
     def config(self) -> Path:
         """The configuration file, written anew."""
         sections: dict[str, dict[str, object]] = {
-            "schedule": {"every": "1h"},
+            "schedule": {} if "cron" in self.settings.get("schedule", {}) else {"every": "1h"},
             "cloudflare": {"base_url": self.api.base_url, "max_attempts": 2},
             "database": {"url": self.dsn},
             "health": {"listen": ""},
@@ -129,8 +129,15 @@ class Program:
 
     @asynccontextmanager
     async def running(self, *arguments: str, **environment: str) -> AsyncIterator[Running]:
-        """Start a command, and end it in any case."""
-        process = await self._start("--config", str(self.config), *arguments, **environment)
+        """Start a command with the configuration, and end it in any case."""
+        config = ("--config", str(self.config))
+        async with self.running_bare(*config, *arguments, **environment) as process:
+            yield process
+
+    @asynccontextmanager
+    async def running_bare(self, *arguments: str, **environment: str) -> AsyncIterator[Running]:
+        """Start a command as it is, and end it in any case."""
+        process = await self._start(*arguments, **environment)
         try:
             yield Running(process)
         finally:

@@ -1,6 +1,9 @@
 import asyncio
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import aiohttp
 import asyncpg
@@ -195,11 +198,99 @@ async def test_two_daemons_walk_each_account_once_per_tick(syncer: Program) -> N
     for account in syncer.accounts.values():
         account.script = slowly
     async with syncer.running("run") as one, syncer.running("run") as two:
-        first = await one.event("run.finished")
-        second = await two.event("run.finished")
-        asked = len(syncer.api.requests)
+        await one.event("daemon.started")
+        await two.event("daemon.started")
+        for daemon in (one, two):
+            for _ in range(2):
+                await daemon.event("run.finished", status="succeeded")
         await one.stop(signal.SIGTERM)
         await two.stop(signal.SIGTERM)
-    assert {first["status"], second["status"]} == {"succeeded"}
-    assert asked == 4
-    assert first["accounts_complete"] + second["accounts_complete"] == 4
+    events = one.events + two.events
+    ticks = {event["run_id"]: event["tick"] for event in events if event["event"] == "run.started"}
+    walked: Counter[str] = Counter()
+    for event in events:
+        if event["event"] == "account.synced":
+            walked[ticks[event["run_id"]]] += 1
+    served_by_both = [tick for tick, runs in Counter(ticks.values()).items() if runs == 2]
+    assert served_by_both
+    assert [walked[tick] for tick in served_by_both] == [4] * len(served_by_both)
+
+
+async def test_a_crontab_line_is_a_schedule_too(syncer: Program) -> None:
+    syncer.add("production", 3)
+    syncer.settings["schedule"] = {
+        "cron": "30 4 * * 7",
+        "timezone": "Europe/Berlin",
+        "run_on_start": False,
+    }
+    async with syncer.running("run") as daemon:
+        started = await daemon.event("daemon.started")
+        assert (await daemon.stop(signal.SIGTERM))[0] == 0
+    tick = datetime.fromisoformat(started["next_tick"]).astimezone(ZoneInfo("Europe/Berlin"))
+    assert (tick.isoweekday(), tick.hour, tick.minute) == (7, 4, 30)
+
+
+async def test_it_stops_while_it_waits_for_another_process_that_migrates(
+    fresh_syncer: Program,
+) -> None:
+    fresh_syncer.add("production", 3)
+    rival = await asyncpg.connect(fresh_syncer.dsn)
+    await rival.execute(
+        "SELECT pg_advisory_lock(hashtextextended(format('syncer:migrate:%I', 'public'), 0))"
+    )
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    async with fresh_syncer.running("run") as daemon, asyncio.timeout(30):
+        while not await rival.fetchval(waiting):
+            await rival.execute("SELECT pg_sleep(0.05)")
+        code, took_s = await daemon.stop(signal.SIGTERM)
+    await rival.close()
+    assert (code, daemon.names) == (0, ["daemon.stopping", "daemon.stopped"])
+    assert took_s < 10
+
+
+async def test_it_ends_when_its_schema_is_taken_away(syncer: Program) -> None:
+    syncer.add("production", 3)
+    syncer.settings["schedule"] = {"every": "1s"}
+    connection = await asyncpg.connect(syncer.dsn)
+    async with syncer.running("run") as daemon:
+        await daemon.event("run.finished")
+        await connection.execute("ALTER TABLE sync_runs RENAME TO elsewhere")
+        assert await daemon.process.wait() == 3
+    await connection.close()
+
+
+async def test_a_token_is_rotated_without_a_restart(syncer: Program) -> None:
+    account = syncer.add("production", 3)
+    token = syncer.directory / "token"
+    token.write_text("token-of-production\n")
+    syncer.settings["schedule"] = {"every": "1s"}
+    path = syncer.config
+    path.write_text(
+        path.read_text().replace('api_token = "token-of-production"', 'api_token_file = "token"')
+    )
+    async with syncer.running_bare("--config", str(path), "run") as daemon:
+        await daemon.event("run.finished", status="succeeded")
+        account.logins = {"rotated"}
+        await daemon.event("run.finished", status="failed")
+        token.unlink()
+        postponed = await daemon.event("run.postponed")
+        assert "token" in postponed["error"]
+        token.write_text("rotated")
+        await daemon.event("account.recovered")
+        assert (await daemon.stop(signal.SIGTERM))[0] == 0
+
+
+async def test_it_is_live_but_not_ready_without_its_database(syncer: Program) -> None:
+    syncer.add("production", 3)
+    port = free_port()
+    syncer.settings["health"] = {"listen": f"127.0.0.1:{port}"}
+    connection = await asyncpg.connect(syncer.dsn)
+    async with syncer.running("run") as daemon, aiohttp.ClientSession() as session:
+        await daemon.event("run.finished")
+        await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        async with session.get(f"http://127.0.0.1:{port}/readyz") as response:
+            assert response.status == 503
+            assert "9999" in (await response.json())["error"]
+        async with session.get(f"http://127.0.0.1:{port}/healthz") as response:
+            assert response.status == 200
+    await connection.close()

@@ -8,7 +8,7 @@ import structlog
 from aiohttp import web
 
 from syncer.account import Account, Credential
-from syncer.cloudflare.client import ClientSettings, Tally
+from syncer.cloudflare.client import ClientSettings, CloudflareClient, Tally
 from syncer.demo.account import SeenRequest, SimulatedAccount
 from syncer.demo.answers import Settings
 from syncer.demo.budget import Limit
@@ -27,6 +27,7 @@ from syncer.demo.invoices import make_history
 from syncer.errors import (
     AccessDenied,
     AccountNotFound,
+    CertificateRejected,
     CloudflareError,
     MalformedResponse,
     RateLimited,
@@ -311,3 +312,17 @@ async def test_an_account_that_hangs_leaves_the_others_their_share() -> None:
                 walk = await world.walk()
             task.cancel()
         assert walk.listed == world.ids
+
+
+async def test_a_peer_that_proves_nothing_is_not_asked_again() -> None:
+    async with walking(3) as world:
+        client = CloudflareClient(
+            ClientSettings(
+                base_url=world.api.base_url.replace("http:", "https:"), user_agent="syncer/test"
+            )
+        )
+        tally = Tally()
+        with pytest.raises(CertificateRejected, match="no trusted TLS connection"):
+            await client.fetch_page(ACCOUNT, QUERY, tally)
+        await client.close()
+        assert (tally.requests, world.api.requests) == (1, [])

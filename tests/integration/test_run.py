@@ -92,7 +92,7 @@ async def test_canonical_lines_carry_every_count(here: Site) -> None:
     }
     account = {"account_id": here.accounts["production"].id, "account": "production"}
     assert events == [
-        run | {"event": "run.started", "trigger": "command", "accounts_total": 1},
+        run | {"event": "run.started", "trigger": "command", "tick": None, "accounts_total": 1},
         run | account | counts | {"event": "account.synced", "status": "complete"},
         run
         | counts

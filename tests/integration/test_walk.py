@@ -270,3 +270,12 @@ async def test_a_type_narrows_the_walk(invoice_type: str) -> None:
         assert origins == {invoice_type}
         assert 0 < len(walk.invoices) < 120
         assert {seen.account_id for seen in world.api.requests} == {ACCOUNT_ID}
+
+
+async def test_a_refusal_of_the_documented_parameter_is_an_error() -> None:
+    async with walking(3) as world:
+        body = b'{"success":false,"errors":[{"code":7001,"message":"type"}],"result":null}'
+        world.account.script = lambda _nth, _seen: Answer(400, body)
+        walk = await world.walk()
+        assert walk.reason is Reason.REQUEST_REJECTED
+        assert world.asked == ["1", "1", "-"]
