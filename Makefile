@@ -1,0 +1,106 @@
+# Every target makes its own virtual environment from the locked requirements: nothing to activate.
+# A path with a space in it is fine, so every path here is relative.
+
+PYTHON  ?=
+WORKERS ?= logical
+ARGS    ?=
+
+BIN       := .venv/bin
+PY        := $(BIN)/python
+LOCKED    := .venv/.locked
+INSTALLED := .venv/.installed
+PYTEST     = $(PY) -m pytest --numprocesses $(WORKERS)
+STORE      = tests/migrations $(wildcard tests/integration/test_store_*.py)
+VERSION    = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' syncer/__init__.py)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'PYTHON=python3.12    makes .venv with this one; otherwise the newest of 3.13, 3.12, 3.11'
+	@echo 'ARGS="-k walk"       goes to pytest, or to the benchmark'
+	@echo 'WORKERS=4            tests in parallel; 0 runs them in one process'
+
+.PHONY: demo
+demo: $(INSTALLED) ## Sync a simulated API into a PostgreSQL of its own, twice, and show the result
+	@$(BIN)/syncer demo
+
+.PHONY: test
+test: $(INSTALLED) ## Run the quick tests
+	$(PYTEST) -m 'not slow' $(ARGS)
+
+.PHONY: test-all
+test-all: $(INSTALLED) ## Run every test with coverage, and the store's on older PostgreSQL
+	$(PYTEST) --cov --cov-report=term $(ARGS)
+	env -u SYNCER_TEST_DATABASE_URL SYNCER_TEST_POSTGRES_MAJOR=16 $(PYTEST) $(STORE)
+	tests/with-debian-postgres 15 $(PYTEST) $(STORE)
+
+.PHONY: check check-format check-lint check-types check-imports check-schema
+check: check-format check-lint check-types check-imports check-schema ## Check all but behaviour
+check-format: $(INSTALLED)
+	$(PY) -m ruff format --check .
+check-lint: $(INSTALLED)
+	$(PY) -m ruff check .
+check-types: $(INSTALLED)
+	$(PY) -m mypy
+check-imports: $(INSTALLED)
+	$(BIN)/lint-imports --no-logo
+check-schema: $(INSTALLED)
+	$(PY) -m pytest tests/migrations/test_schema.py
+
+.PHONY: format
+format: $(INSTALLED) ## Format the code and mend what the linter can
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+.PHONY: bench
+bench: $(INSTALLED) ## Measure
+	$(PY) benchmarks/run.py $(ARGS)
+
+# The public index alone decides what is in a lock, whatever else pip knows of on this machine; a
+# full mirror of it can be given as PIP_INDEX_URL. LOCK_ARGS=--upgrade moves to the newest versions.
+COMPILE = env -u PIP_EXTRA_INDEX_URL -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null \
+    CUSTOM_COMPILE_COMMAND='make lock' $(PY) -m piptools compile --quiet $(LOCK_ARGS) \
+    --generate-hashes --allow-unsafe --strip-extras --no-emit-options --no-emit-index-url \
+    --no-emit-find-links --no-emit-trusted-host
+
+.PHONY: lock
+lock: $(LOCKED) ## Compile the requirement files anew; LOCK_ARGS=--upgrade for the newest versions
+	$(COMPILE) --output-file requirements/runtime.txt pyproject.toml
+	$(COMPILE) --only-build-deps --build-deps-for wheel \
+	    --output-file requirements/build.txt pyproject.toml
+	$(COMPILE) --extra embedded --extra dev --all-build-deps \
+	    --constraint requirements/runtime.txt --constraint requirements/build.txt \
+	    --output-file requirements/dev.txt pyproject.toml
+
+.PHONY: image
+image: ## Build the container image syncer:VERSION
+	docker build --tag 'syncer:$(VERSION)' --build-arg 'VERSION=$(VERSION)' \
+	    --build-arg "REVISION=$$(git rev-parse HEAD)" \
+	    --build-arg "CREATED=$$(git log -1 --format=%cI)" .
+
+.PHONY: clean
+clean: ## Remove what make has made; the embedded database in .syncer stays
+	rm -rf .venv build dist .coverage .coverage.* .hypothesis .import_linter_cache \
+	    .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: venv
+venv: $(INSTALLED) ## Make the virtual environment .venv
+
+# A virtual environment holds its own path: in a checkout that was moved or copied it is made anew.
+ifneq "$(shell cat .venv/.path 2>/dev/null)" "$(shell pwd -P)"
+.PHONY: $(LOCKED)
+endif
+
+$(LOCKED): requirements/dev.txt
+	@requirements/make-venv "$(PYTHON)"
+	@pwd -P > .venv/.path
+	@touch $@
+
+$(INSTALLED): $(LOCKED) pyproject.toml syncer/__init__.py
+	$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
