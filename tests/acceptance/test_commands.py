@@ -103,6 +103,7 @@ async def test_a_schema_that_is_behind_is_refused_unless_it_may_be_migrated(
     assert fresh_syncer.api.requests == []
 
 
+@pytest.mark.slow
 async def test_migrate_says_where_the_schema_was_and_is(fresh_syncer: Program) -> None:
     fresh_syncer.add("production", 3)
     behind = await fresh_syncer.run("migrate", "--check")
@@ -119,6 +120,7 @@ async def test_migrate_says_where_the_schema_was_and_is(fresh_syncer: Program) -
     assert (there.code, there.stderr) == (0, "")
 
 
+@pytest.mark.slow
 async def test_a_schema_of_its_own_is_made_and_used(fresh_syncer: Program) -> None:
     fresh_syncer.add("production", 3)
     fresh_syncer.settings["database"] = {"schema": 'Cloud "Bills"'}
@@ -129,6 +131,7 @@ async def test_a_schema_of_its_own_is_made_and_used(fresh_syncer: Program) -> No
     assert count == 3
 
 
+@pytest.mark.slow
 async def test_check_names_every_finding_and_writes_nothing(fresh_syncer: Program) -> None:
     fresh_syncer.add("production", 120)
     denied = fresh_syncer.add("denied", 3)
@@ -151,6 +154,7 @@ async def test_check_names_every_finding_and_writes_nothing(fresh_syncer: Progra
     assert (await fresh_syncer.run("check")).code == 0
 
 
+@pytest.mark.slow
 async def test_check_without_a_database_still_tries_the_accounts(syncer: Program) -> None:
     syncer.add("production", 3)
     syncer.settings["database"] = {"url": NOWHERE}
@@ -206,6 +210,7 @@ async def test_bad_usage_and_configuration_exit_with_2(
     assert "Traceback" not in finished.stderr
 
 
+@pytest.mark.slow
 async def test_the_configuration_may_be_named_anywhere(syncer: Program) -> None:
     syncer.add("production", 3)
     path = str(syncer.config.rename(syncer.directory / "elsewhere.toml"))
@@ -252,6 +257,7 @@ async def test_a_token_and_an_account_in_the_environment_are_enough(syncer: Prog
     assert (syncer.directory / ".syncer" / "postgres").is_dir()
 
 
+@pytest.mark.slow
 async def test_two_processes_share_the_embedded_database(syncer: Program) -> None:
     account = syncer.add("production", 60)
     environment = {
@@ -318,6 +324,7 @@ async def test_a_terminal_gets_a_progress_bar_and_tables(syncer: Program) -> Non
     assert "┃" in text
 
 
+@pytest.mark.slow
 async def test_no_secret_is_printed_or_shown_in_the_process_list(syncer: Program) -> None:
     syncer.add("production", 60)
     syncer.accounts["production"].logins = set()
@@ -337,6 +344,7 @@ async def test_no_secret_is_printed_or_shown_in_the_process_list(syncer: Program
     assert "token-of-production" not in "".join(outputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["run", "sync", "check"])
 async def test_a_credential_that_cannot_be_read_is_told_before_anything_begins(
     syncer: Program, command: str
@@ -350,6 +358,7 @@ async def test_a_credential_that_cannot_be_read_is_told_before_anything_begins(
     assert syncer.api.requests == []
 
 
+@pytest.mark.slow
 async def test_what_is_unwise_is_told_and_done(syncer: Program) -> None:
     syncer.add("production", 3)
     path = syncer.config

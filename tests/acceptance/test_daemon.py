@@ -71,6 +71,7 @@ async def test_it_drains_whatever_it_is_waiting_for(
     assert (stored, reason) == ((120, None) if trouble is nothing else (50, "interrupted"))
 
 
+@pytest.mark.slow
 async def test_it_drains_even_when_the_database_does_not_answer(syncer: Program) -> None:
     syncer.add("production", 3)
     connection = await asyncpg.connect(syncer.dsn)
@@ -104,6 +105,7 @@ async def test_a_killed_run_is_abandoned_by_the_next(syncer: Program) -> None:
     assert [walk["status"] for walk in walks] == ["abandoned", "complete"]
 
 
+@pytest.mark.slow
 async def test_it_runs_on_schedule_one_run_at_a_time_and_none_in_silence(syncer: Program) -> None:
     account = syncer.add("production", 3)
     syncer.settings["schedule"] = {"every": "1s", "run_on_start": False}
@@ -120,6 +122,7 @@ async def test_it_runs_on_schedule_one_run_at_a_time_and_none_in_silence(syncer:
     assert syncer.api.max_in_flight == 1
 
 
+@pytest.mark.slow
 async def test_it_survives_a_database_that_is_away(syncer: Program) -> None:
     syncer.add("production", 3)
     syncer.settings["schedule"] = {"every": "1s", "run_on_start": False}
@@ -171,6 +174,7 @@ async def test_health_is_answered_while_it_lives(syncer: Program) -> None:
     assert (await syncer.run("health")).code == 1
 
 
+@pytest.mark.slow
 async def test_a_second_signal_does_not_wait(syncer: Program) -> None:
     syncer.add("production", 3)
     connection = await asyncpg.connect(syncer.dsn)
@@ -187,6 +191,7 @@ async def test_a_second_signal_does_not_wait(syncer: Program) -> None:
     await connection.close()
 
 
+@pytest.mark.slow
 async def test_two_daemons_walk_each_account_once_per_tick(syncer: Program) -> None:
     for name in "abcd":
         syncer.add(name, 3)
@@ -230,6 +235,7 @@ async def test_a_crontab_line_is_a_schedule_too(syncer: Program) -> None:
     assert (tick.isoweekday(), tick.hour, tick.minute) == (7, 4, 30)
 
 
+@pytest.mark.slow
 async def test_it_stops_while_it_waits_for_another_process_that_migrates(
     fresh_syncer: Program,
 ) -> None:
@@ -248,6 +254,7 @@ async def test_it_stops_while_it_waits_for_another_process_that_migrates(
     assert took_s < 10
 
 
+@pytest.mark.slow
 async def test_it_ends_when_its_schema_is_taken_away(syncer: Program) -> None:
     syncer.add("production", 3)
     syncer.settings["schedule"] = {"every": "1s"}
@@ -259,6 +266,7 @@ async def test_it_ends_when_its_schema_is_taken_away(syncer: Program) -> None:
     await connection.close()
 
 
+@pytest.mark.slow
 async def test_a_token_is_rotated_without_a_restart(syncer: Program) -> None:
     account = syncer.add("production", 3)
     token = syncer.directory / "token"

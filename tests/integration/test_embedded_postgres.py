@@ -24,6 +24,8 @@ from syncer.errors import EmbeddedPostgresError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow  # a cluster each; the quick run has the one that its tests use
+
 USER = """
 import sys
 from pathlib import Path

@@ -240,6 +240,7 @@ async def test_the_same_id_of_another_account_is_another_invoice(database: Datab
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lose_statistics", [False, True])
 async def test_many_rows_in_every_state_at_once(
     database: Database, *, lose_statistics: bool

@@ -251,6 +251,7 @@ async def test_the_installed_scripts_come_first(tmp_path: Path) -> None:
     assert (code, output) == (0, f"{tmp_path / 'syncer' / '_alembic'}\n")
 
 
+@pytest.mark.slow
 async def test_developers_can_use_alembic_itself(
     empty_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
