@@ -16,7 +16,7 @@ from syncer.cloudflare.client import ClientSettings, CloudflareClient
 from syncer.cloudflare.walk import WalkSettings
 from syncer.daemon import Daemon, Shutdown
 from syncer.demo.postgres import EmbeddedPostgres
-from syncer.errors import ConfigurationError, SyncerError
+from syncer.errors import ConfigurationError, SchemaMismatch, SyncerError
 from syncer.health import Readiness, health_server
 from syncer.schedule import CrontabTrigger, Schedule, interval_trigger
 from syncer.store.engine import Database
@@ -49,17 +49,28 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
     """
     async with AsyncExitStack() as stack:
         dsn = settings.database.url
+        password = settings.read_database_password()
         if dsn is None:
             server = EmbeddedPostgres(settings.database.data_dir)
             dsn = await asyncio.to_thread(server.__enter__)
             stack.push_async_callback(asyncio.to_thread, server.__exit__, None, None, None)
         database = Database(
             dsn,
-            password=settings.read_database_password(),
+            # Asked at each connection, so that a rotated one is seen.
+            password=None if password is None else settings.read_database_password,
             schema=settings.database.schema_,
         )
         stack.push_async_callback(database.close)
         yield database
+
+
+def require_existing(settings: Settings) -> None:
+    """Raise `SchemaMismatch` where opening the embedded database would have to make it first."""
+    directory = settings.database.data_dir
+    if settings.database.url is None and not directory.exists():
+        raise SchemaMismatch(
+            f"there is no embedded database in {directory} yet: run `syncer migrate`, or sync"
+        )
 
 
 @dataclass(frozen=True, slots=True)

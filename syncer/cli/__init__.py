@@ -96,6 +96,9 @@ def _configure_logs(settings: Settings) -> None:
     from syncer import logs
 
     logs.configure(format=settings.log.format, level=settings.log.level)
+
+
+def _warn(settings: Settings) -> None:
     for finding in settings.warnings:
         structlog.get_logger().warning("configuration.unwise", finding=finding)
 
@@ -109,6 +112,7 @@ def run(context: typer.Context, config: ConfigPath = None) -> None:
     """
     settings = _settings(context, config)
     _configure_logs(settings)
+    _warn(settings)
     from syncer.app import serve
 
     asyncio.run(serve(settings))
@@ -129,6 +133,7 @@ def sync(
     """
     settings = _settings(context, config)
     _configure_logs(settings)
+    _warn(settings)
     from syncer.app import sync_once
     from syncer.cli.screen import print_records, watching
 
@@ -165,6 +170,7 @@ def check(context: typer.Context, config: ConfigPath = None) -> None:
     Asks the real API for one page of each account, and writes nothing.
     """
     settings = _settings(context, config)
+    _configure_logs(settings)
     from syncer.cli.checkup import check_everything
 
     code = asyncio.run(check_everything(settings))

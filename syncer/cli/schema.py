@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncer.app import migrate, open_database
+from syncer.app import migrate, open_database, require_existing
 from syncer.cli.screen import say
 from syncer.errors import SchemaMismatch
 from syncer.store.migrate import schema_state
@@ -23,6 +23,7 @@ async def migrate_schema(settings: Settings) -> None:
 
 async def check_schema(settings: Settings) -> None:
     """Say that the schema is at head; raise `SchemaMismatch` where it is not."""
+    require_existing(settings)
     async with open_database(settings) as database:
         state = await schema_state(database)
         if not state.at_head:

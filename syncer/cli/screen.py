@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -25,7 +26,7 @@ GAP = "  "
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows to standard output: in a pipe as plain columns, one line each, none cut short."""
-    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    cells = [[_shown(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         table = Table(*columns, title=title, title_justify="left")
         for row in cells:
@@ -37,6 +38,13 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     for row in (list(columns), *cells):
         line = GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         say(line.rstrip())
+
+
+def _shown(cell: object) -> str:
+    if cell is None:
+        return ""
+    # str() of a Decimal may be 1E+4.
+    return f"{cell:f}" if isinstance(cell, Decimal) else str(cell)
 
 
 def say(line: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from syncer.app import open_database
+from syncer.app import open_database, require_existing
 from syncer.cli.screen import print_table, say
 from syncer.store.migrate import require_head
 from syncer.store.state import SyncState, read_states
@@ -23,6 +23,7 @@ COLUMNS = ("account", "last sync", "last complete", "age", "fresh", "invoices", 
 
 async def show_status(settings: Settings, *, as_json: bool) -> None:
     """Print every account that is configured or was ever synced."""
+    require_existing(settings)
     async with open_database(settings) as database:
         await require_head(database)
         await (print_json if as_json else print_status)(settings, database)

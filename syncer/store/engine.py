@@ -15,7 +15,7 @@ from syncer.store.address import address_of
 from syncer.store.failures import DRIVER_ERRORS, translated_errors, unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -39,15 +39,16 @@ class Database:
     """A pool of connections to one schema of one database.
 
     `dsn` is a libpq-style URL, which the driver parses (sslmode, sslrootcert, a Unix socket as
-    ?host=, PG* in the environment); `password` comes before the one in the URL. `where` names the
-    database in messages, without user and password. Connecting happens on first use.
+    ?host=, PG* in the environment); `password` comes before the one in the URL, and is called for
+    each connection where it is a function. `where` names the database in messages, without user
+    and password. Connecting happens on first use.
     """
 
     def __init__(
         self,
         dsn: str,
         *,
-        password: str | None = None,
+        password: str | Callable[[], str | None] | None = None,
         schema: str = "public",
         pool_size: int = 4,
         connect_timeout_s: float = 10.0,

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from syncer import __version__
+from syncer.demo.faults import EdgeError
 from tests.acceptance.program import Program
 
 NOWHERE = "postgresql://nobody:planted-password@127.0.0.1:1/nothing"
@@ -369,3 +370,30 @@ async def test_what_is_unwise_is_told_and_done(syncer: Program) -> None:
     assert "chmod 600" in finished.events[0]["finding"]
     checked = await syncer.run_bare("--config", str(path), "check")
     assert re.search(r"^warning +configuration: .*chmod 600", checked.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("arguments", [["migrate", "--check"], ["status"], ["check"]])
+async def test_looking_makes_no_embedded_database(syncer: Program, arguments: list[str]) -> None:
+    account = syncer.add("production", 3)
+    finished = await syncer.run_bare(
+        *arguments,
+        CLOUDFLARE_API_TOKEN="token-of-production",
+        CLOUDFLARE_ACCOUNT_ID=account.id,
+        SYNCER_CLOUDFLARE__BASE_URL=syncer.api.base_url,
+    )
+    if arguments == ["check"]:
+        assert finished.code == 0
+        assert "embedded" in finished.stdout
+    else:
+        assert finished.code == 3
+        assert "there is no embedded database" in finished.stderr
+    assert not (syncer.directory / ".syncer").exists()
+
+
+async def test_check_keeps_log_lines_out_of_its_findings(syncer: Program) -> None:
+    account = syncer.add("production", 3)
+    account.script = lambda nth, _seen: EdgeError(502) if nth == 1 else None
+    finished = await syncer.run("check")
+    assert finished.code == 0
+    assert [event["event"] for event in finished.events] == ["request.retry_scheduled"]
+    assert all(re.match(r"(ok|warning|error) ", line) for line in finished.stdout.splitlines())

@@ -340,3 +340,19 @@ async def test_a_role_without_a_connection_left_is_unreachable(
             await limited.connect()
     finally:
         await change(database, f"DROP ROLE {role}")
+
+
+async def test_a_password_is_asked_for_at_each_connection(database_dsn: str) -> None:
+    asked = 0
+
+    def password() -> str:
+        nonlocal asked
+        asked += 1
+        return urlsplit(database_dsn).password or "any"
+
+    database = Database(database_dsn, password=password)
+    for _ in range(2):
+        connection = await database.connect()
+        await connection.close()
+    await database.close()
+    assert asked >= 2

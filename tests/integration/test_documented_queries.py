@@ -1,0 +1,187 @@
+"""The SQL of the pages, executed: it does what they say, on the data that they say."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from itertools import pairwise
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from syncer.account import Account, Credential
+from syncer.demo.world import DEMO_SETTINGS, change_world, demo_world
+from syncer.store.engine import Database
+from tests.conftest import administer
+from tests.documents import GUIDES, Block, blocks, section
+from tests.integration.running import Site, of, site
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+OPERATIONS = "docs/operations.md"
+PLACEHOLDER = "023e105f4ecef8ad9ca31a8372d0c353"
+PASSWORD = "of-this-test"
+
+
+@pytest.fixture
+async def here(database: Database) -> AsyncIterator[Site]:
+    async with site(database) as made:
+        yield made
+
+
+async def sync_the_demo(here: Site) -> None:
+    """Bring the database to where `syncer demo` brings its own."""
+    world = demo_world()
+    here.api.settings = DEMO_SETTINGS
+    for account in world:
+        account.simulated.script = None  # being throttled would only take time
+        here.api.accounts[account.simulated.id] = account.simulated
+        credential = Credential(token=account.token)
+        here.accounts[account.name] = Account(account.simulated.id, account.name, credential)
+    await here.run()
+    change_world(world)
+    await here.run()
+
+
+async def test_the_readme_shows_what_its_queries_answer(here: Site) -> None:
+    await sync_the_demo(here)
+    shown = list(queries_with_answers())
+    for query, columns, lines, is_whole in shown:
+        answer = await here.rows(query.text)
+        assert list(answer[0]) == columns, query.place
+        found = [[as_psql_does(cell) for cell in row.values()] for row in answer]
+        assert found[: None if is_whole else len(lines)] == lines, query.place
+    assert [query for query, *_ in shown] == [
+        block for block in blocks("README.md") if block.language == "sql"
+    ]
+
+
+def queries_with_answers() -> Iterator[tuple[Block, list[str], list[list[str]], bool]]:
+    """Each query of the README that an answer follows: its columns, rows, and if that is all."""
+    found = blocks("README.md")
+    for query, answer in pairwise(found):
+        if (query.language, answer.language) == ("sql", "text"):
+            header, _, *lines = answer.text.splitlines()
+            is_whole = lines[-1].strip() != "..."
+            rows = [cells(line) for line in (lines if is_whole else lines[:-1])]
+            yield query, cells(header), rows, is_whole
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.split("|")]
+
+
+def as_psql_does(cell: object) -> str:
+    if isinstance(cell, bool):
+        return "t" if cell else "f"
+    if isinstance(cell, Decimal):
+        return f"{cell:f}"  # the driver makes 1E+4 of 10000
+    return "" if cell is None else str(cell)
+
+
+async def test_every_statement_can_be_executed(here: Site, database_dsn: str) -> None:
+    await sync_the_demo(here)
+    statements = [block for page in GUIDES for block in blocks(page) if block.language == "sql"]
+    connection = await asyncpg.connect(database_dsn)
+    try:
+        for statement in statements:
+            # Roles belong to the whole server: other names for them, and no trace.
+            text = re.sub(r"\b(syncer_daemon|reporting)\b", rf"\1_{uuid4().hex}", statement.text)
+            transaction = connection.transaction()
+            await transaction.start()
+            await connection.execute(text)
+            await transaction.rollback()
+    finally:
+        await connection.close()
+    assert {block.place.partition(":")[0] for block in statements} >= {"README.md", OPERATIONS}
+
+
+def sql_of(heading: str, part: str) -> str:
+    """Find the one statement below a heading of the operations that holds this text."""
+    (text,) = (
+        block.text
+        for block in blocks(OPERATIONS)
+        if part in block.text and block.text in section(OPERATIONS, heading)
+    )
+    return text
+
+
+@pytest.fixture
+def role(request: pytest.FixtureRequest, database_dsn: str) -> Iterator[str]:
+    """The role that the operations make under the parameter's name; the DSN of its own."""
+    name = f"syncer_test_{uuid4().hex}"
+    documented: str = request.param
+    url = urlsplit(database_dsn)
+    host = url.netloc.rpartition("@")[2]
+    try:
+        statements = sql_of("## Rights in the database", f"CREATE ROLE {documented}")
+        administer(database_dsn, statements.replace(documented, name))
+        administer(database_dsn, f"ALTER ROLE {name} PASSWORD '{PASSWORD}'")
+        yield f"{url.scheme}://{name}:{PASSWORD}@{host}{url.path}?{url.query}".rstrip("?")
+    finally:
+        administer(database_dsn, f"DROP OWNED BY {name}")
+        administer(database_dsn, f"DROP ROLE {name}")
+
+
+@pytest.mark.parametrize("role", ["syncer_daemon"], indirect=True)
+async def test_the_rights_of_the_daemon_are_enough(role: str) -> None:
+    database = Database(role)
+    try:
+        async with site(database) as here:
+            production = here.add("production", 3)
+            assert (await here.run()).status == "succeeded"
+            production.invoices[0]["status"] = "void"
+            del production.invoices[2]
+            assert (await here.run()).status == "succeeded"
+            changes = await here.rows("SELECT change FROM invoice_history ORDER BY id")
+    finally:
+        await database.close()
+    assert [row["change"] for row in changes] == ["changed", "missing"]
+
+
+@pytest.mark.parametrize("role", ["reporting"], indirect=True)
+async def test_people_who_read_figures_see_no_links(here: Site, role: str) -> None:
+    here.add("production", 3)
+    await here.run()
+    connection = await asyncpg.connect(role)
+    try:
+        assert await connection.fetchval("SELECT count(status) FROM invoices") == 3
+        assert await connection.fetchval("SELECT sum(invoices) FROM invoice_totals") == 3
+        for question in (
+            "SELECT invoice_pdf FROM invoices",
+            "SELECT payload FROM rejected_invoices",
+            "SELECT after FROM invoice_changes",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.fetch(question)
+    finally:
+        await connection.close()
+
+
+async def test_a_mass_disappearance_can_be_accepted(here: Site) -> None:
+    production = here.add("production", 30)
+    await here.run()
+    gone = {invoice["id"] for invoice in production.invoices[10:]}
+    del production.invoices[10:]
+    assert of(await here.run(), "production").reason == "mass_disappearance"
+
+    statement = sql_of("## mass_disappearance", PLACEHOLDER)
+    await here.execute(statement.replace(PLACEHOLDER, production.id))
+    assert of(await here.run(), "production").status == "complete"
+    missing = await here.rows("SELECT id FROM invoices WHERE missing_since IS NOT NULL")
+    assert {row["id"] for row in missing} == gone
+    history = await here.rows("SELECT change, count(*) FROM invoice_history GROUP BY 1 ORDER BY 1")
+    assert [tuple(row.values()) for row in history] == [("missing", 30), ("reappeared", 10)]
+
+
+async def test_an_account_that_is_gone_can_be_forgotten(here: Site) -> None:
+    former = here.add("former", 3)
+    await here.run()
+    statement = sql_of("## An account that is gone", PLACEHOLDER)
+    await here.execute(statement.replace(PLACEHOLDER, former.id))
+    assert await here.rows("SELECT account_id FROM sync_freshness") == []
+    assert await here.row("SELECT count(*) FROM invoices") == {"count": 3}
