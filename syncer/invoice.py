@@ -41,12 +41,14 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 
     `payload` is the record's JSON text as it came (it may hold a PDF link, so the repr leaves it
     out). `digest` is the SHA-256 of the record without its PDF link, which may differ at each
-    fetch: the same record is kept once.
+    fetch: the same record is kept once. `id` is the invoice's where it can be read: what is listed
+    is not missing, however odd it is.
     """
 
     reason: str
     payload: str
     digest: bytes
+    id: str | None = None
 
     def __repr__(self) -> str:
         return f"Rejection(reason={self.reason!r})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 import aiohttp
@@ -67,10 +67,10 @@ class Tally:
 
 @dataclass(slots=True)
 class _Gate:
-    """A credential's budget, and the queue in front of it."""
+    """A credential's budget, and how many requests wait for it."""
 
     throttle: Throttle
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
 
 
 def retry_delay_s(error: CloudflareError, *, attempt: int, jitter: float) -> float:
@@ -130,7 +130,7 @@ class CloudflareClient:
         return await retrying(self._attempt, account, query, tally)
 
     async def _attempt(self, account: Account, query: Mapping[str, str], tally: Tally) -> Page:
-        gate = self._gates.setdefault(account.credential, self._new_gate())
+        gate = self._gates.get(account.credential) or self._new_gate(account.credential)
         await self._admit(account.id, gate)
         tally.requests += 1
         try:
@@ -144,15 +144,15 @@ class CloudflareClient:
         finally:
             self.slots.release(account.id)
 
-    def _new_gate(self) -> _Gate:
-        return _Gate(
-            Throttle(
-                requests=self._settings.rate_requests,
-                per_s=self._settings.rate_per_s,
-                in_flight=self._settings.concurrent_requests,
-                clock=self._clock,
-            )
+    def _new_gate(self, credential: Credential) -> _Gate:
+        throttle = Throttle(
+            requests=self._settings.rate_requests,
+            per_s=self._settings.rate_per_s,
+            in_flight=self._settings.concurrent_requests,
+            clock=self._clock,
         )
+        gate = self._gates[credential] = _Gate(throttle)
+        return gate
 
     async def _admit(self, account_id: str, gate: _Gate) -> None:
         """Return with a slot taken and the request counted, ready to be sent at once.
@@ -160,16 +160,19 @@ class CloudflareClient:
         Nobody waits for the budget with a slot in hand, or a throttled credential would stop all
         the others; and a request is counted when it is sent, or the log of them would be wrong.
         """
-        async with gate.turn:
-            while True:
-                await self.slots.acquire(account_id)
-                wait_s = gate.throttle.admit()
-                if not wait_s:
-                    return
-                self.slots.release(account_id)
-                if wait_s >= TELLING_WAIT_S:
-                    log.warning("rate_limit.waiting", wait_s=round(wait_s, 3))
+        while True:
+            await self.slots.acquire(account_id)
+            wait_s = gate.throttle.admit()
+            if not wait_s:
+                return
+            self.slots.release(account_id)
+            if wait_s >= TELLING_WAIT_S and not gate.waiting:
+                log.warning("rate_limit.waiting", wait_s=round(wait_s, 3))
+            gate.waiting += 1
+            try:
                 await self._sleep(wait_s)
+            finally:
+                gate.waiting -= 1
 
     async def _send(self, account: Account, query: Mapping[str, str], throttle: Throttle) -> Page:
         url = INVOICE_HISTORY.format(base=self._settings.base_url, account=account.id)
@@ -184,12 +187,12 @@ class CloudflareClient:
             ) as response:
                 throttle.observe(rate_limits(response.headers))
                 body = await _read_limited(response)
-        except aiohttp.ClientSSLError as error:
-            raise CertificateRejected(f"no trusted TLS connection ({_name(error)})") from error
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise CertificateRejected("the API's certificate is not trusted") from error
         except TimeoutError as error:
             timeout_s = self._settings.request_timeout_s
             raise Unavailable(f"no complete answer within {timeout_s:g} s") from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
             raise Unavailable(f"the connection failed ({_name(error)})") from error
         return decode_page(response.status, response.headers, body)
 

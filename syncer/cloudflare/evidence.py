@@ -39,6 +39,7 @@ class Evidence:
     _end: int | None = None
     _highest_new: int = 0
     _idle: set[int] = field(default_factory=set)
+    _repeats: set[int] = field(default_factory=set)
     _mismatched: set[int] = field(default_factory=set)
     _totals: set[int] = field(default_factory=set)
     _per_page: int = 0
@@ -57,8 +58,11 @@ class Evidence:
         self._has_more[number] = page.has_more
         if self.distinct > before:
             self._highest_new = max(self._highest_new, number)
-        elif page.has_more:
-            self._idle.add(number)
+        else:
+            if page.has_more:
+                self._idle.add(number)
+            if page.records:
+                self._repeats.add(number)
         if not page.has_more:
             self._end = min(number, self._end or number)
         if page.number not in (None, number):
@@ -77,6 +81,18 @@ class Evidence:
     def total(self) -> int | None:
         """The largest number of records that any page reported, None where none did."""
         return max(self._totals, default=None)
+
+    @property
+    def listed(self) -> frozenset[str] | None:
+        """Ids that the API lists, of rejected records too; None where absence is not proven.
+
+        An id that cannot be read could be any. And without a total nothing tells that a deletion
+        between two pages has hidden an invoice from both.
+        """
+        rejected = {rejection.id for rejection in self.rejections.values()}
+        if None in rejected or (self.total is None and len(self._has_more) > 1):
+            return None
+        return frozenset(self.invoices) | {id_ for id_ in rejected if id_ is not None}
 
     @property
     def expected_pages(self) -> int:
@@ -114,7 +130,7 @@ class Evidence:
             return Verdict(Reason.PAGINATION_NOT_HONOURED, again=False)
         if self._end is None and len(self._has_more) >= self.max_pages:
             return Verdict(Reason.PAGE_LIMIT, again=False)
-        if self._end is None or self._stalled:
+        if self._end is None or self._stalled or self._mere_repeats:
             return Verdict(Reason.PAGINATION_NOT_HONOURED, again=self.pageable)
         if self._short:
             return Verdict(Reason.FEWER_THAN_REPORTED, again=True)
@@ -137,6 +153,11 @@ class Evidence:
     def _contradicted(self) -> bool:
         # Behind the end an API may repeat its last page, number and all: that contradicts nothing.
         return any(not self.ended_before(number) for number in self._mismatched)
+
+    @property
+    def _mere_repeats(self) -> bool:
+        # Another page's records under this number are not the ones that belong here.
+        return any(not self.ended_before(number) for number in self._repeats)
 
     @property
     def _stalled(self) -> bool:

@@ -50,9 +50,11 @@ def decode_record(raw: bytes) -> Invoice | Rejection:
     cannot be recognised when it comes again.
     """
     try:
-        return _invoice(_decoder.decode(raw))
+        record = _decoder.decode(raw)
+        given_id = record.get("id")
+        return _invoice(record)
     except _UnusableError as error:
-        return _rejection(str(error), raw)
+        return _rejection(str(error), raw, given_id if isinstance(given_id, str) else None)
     except msgspec.ValidationError:
         return _rejection("it is not an object, or holds a number of thousands of digits", raw)
     except (msgspec.DecodeError, UnicodeDecodeError, InvalidOperation):
@@ -81,11 +83,11 @@ def _invoice(record: dict[str, object]) -> Invoice:
     )
 
 
-def _rejection(reason: str, raw: bytes) -> Rejection:
+def _rejection(reason: str, raw: bytes, given_id: str | None = None) -> Rejection:
     # A NUL byte, which is no JSON either, is the one character that PostgreSQL's text cannot hold.
     payload = raw.decode(errors="backslashreplace").replace("\x00", "\\u0000")
     digest = hashlib.sha256(_PDF_LINK.sub(rb"\1null", raw)).digest()
-    return Rejection(reason=reason, payload=payload, digest=digest)
+    return Rejection(reason=reason, payload=payload, digest=digest, id=given_id or None)
 
 
 def _text(name: str, value: object) -> str | None:

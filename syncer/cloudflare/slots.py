@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 class Slots:
     """At most `total` requests in flight, and for each account its even share of them.
 
-    An account whose answers hang can hold its share for long, never the others'.
+    A quarter of the places is kept for accounts that have none, so that one whose answers hang
+    cannot keep a newcomer waiting.
     """
 
     def __init__(self, total: int) -> None:
         self._total = total
+        self._kept = total // 4
         self._in_flight: Counter[str] = Counter()
         self._sharers: set[str] = set()
         self._changed = asyncio.Event()
@@ -45,8 +47,11 @@ class Slots:
         self._announce()
 
     def _has_place(self, account_id: str) -> bool:
-        share = max(1, self._total // max(1, len(self._sharers)))
-        return self._in_flight[account_id] < share and self._in_flight.total() < self._total
+        mine, all_ = self._in_flight[account_id], self._in_flight.total()
+        if not mine:
+            return all_ < self._total
+        share = self._total // max(1, len(self._sharers))
+        return mine < share and all_ < self._total - self._kept
 
     def _announce(self) -> None:
         self._changed.set()

@@ -45,8 +45,9 @@ class WalkSettings:
 class Walk:
     """What the walks of one account have brought so far; whole at any moment.
 
-    Whoever cancels the walk keeps what it fetched. `listed` is the set of ids of a proven walk,
-    None as long as nothing is proven; `reason` says why not, once the walk has ended by itself.
+    Whoever cancels the walk keeps what it fetched. `listed` is the set of ids that the API lists,
+    None as long as absence is not proven; `reason` says why the walk is not, once it has ended by
+    itself.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -134,7 +135,7 @@ async def walk_account(
             if not verdict.again:
                 break
     walk.reason = verdict.reason
-    walk.listed = None if verdict.reason else frozenset(evidence.invoices)
+    walk.listed = None if verdict.reason else evidence.listed
 
 
 class _Attempt:

@@ -10,6 +10,7 @@ import codecs
 import json
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -32,14 +33,6 @@ if TYPE_CHECKING:
 
     from syncer.invoice import Invoice, Rejection
 
-HTTP_OK: Final = 200
-HTTP_BAD_REQUEST: Final = 400
-HTTP_UNAUTHORIZED: Final = 401
-HTTP_FORBIDDEN: Final = 403
-HTTP_NOT_FOUND: Final = 404
-HTTP_REQUEST_TIMEOUT: Final = 408
-HTTP_TOO_MANY_REQUESTS: Final = 429
-HTTP_SERVER_ERROR: Final = 500
 
 BAD_CREDENTIAL_CODES: Final = frozenset({6003, 6111, 9103, 9106, 9109, 10000})
 UNKNOWN_ACCOUNT_CODE: Final = 7003
@@ -59,6 +52,7 @@ _MEANINGS: Final[dict[type[CloudflareError], str]] = {
 
 # Enough of the API's own words to act on, without what could be a secret or a link.
 _MAX_WORDS: Final = 200
+_MAX_CODES: Final = 5
 _SECRET_LIKE = re.compile(r"https?://\S+|[A-Za-z0-9_\-]{20,}|[^\x20-\x7e]")
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -111,7 +105,7 @@ def decode_page(status: int, headers: Mapping[str, str], body: bytes) -> Page:
     `headers` must look names up without regard to case. Raises a `CloudflareError` for everything
     that is not a documented success: the absence of a list is never zero invoices.
     """
-    if status != HTTP_OK:
+    if status != HTTPStatus.OK:
         raise _error(status, headers, body)
     try:
         page = _page(body.removeprefix(codecs.BOM_UTF8))
@@ -183,10 +177,11 @@ def _error(status: int, headers: Mapping[str, str], body: bytes) -> CloudflareEr
     found = list(_api_errors(body))
     codes = tuple(code for code, _ in found)
     kind = _kind_of_error(status, frozenset(codes))
-    code_text = "".join(f", code {code}" for code in codes)
+    code_text = "".join(f", code {code}" for code in codes[:_MAX_CODES])
     message = f"{_MEANINGS[kind]} (HTTP {status}{code_text})"
     if issubclass(kind, RequestRejected) and found:
-        message += f": {_SECRET_LIKE.sub('…', found[0][1][:_MAX_WORDS])}"
+        # Hidden first, then cut: half a token is no longer recognised as one.
+        message += f": {_SECRET_LIKE.sub('…', found[0][1])[:_MAX_WORDS]}"
     return kind(
         message,
         status=status,
@@ -197,17 +192,17 @@ def _error(status: int, headers: Mapping[str, str], body: bytes) -> CloudflareEr
 
 
 def _kind_of_error(status: int, codes: frozenset[int]) -> type[CloudflareError]:
-    if status == HTTP_TOO_MANY_REQUESTS or codes & THROTTLED_CODES:
+    if status == HTTPStatus.TOO_MANY_REQUESTS or codes & THROTTLED_CODES:
         return RateLimited
-    if status == HTTP_REQUEST_TIMEOUT or status >= HTTP_SERVER_ERROR:
+    if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Unavailable
-    if status in (HTTP_UNAUTHORIZED, HTTP_FORBIDDEN) or codes & BAD_CREDENTIAL_CODES:
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or codes & BAD_CREDENTIAL_CODES:
         return AccessDenied
-    if status == HTTP_NOT_FOUND or UNKNOWN_ACCOUNT_CODE in codes:
+    if status == HTTPStatus.NOT_FOUND or UNKNOWN_ACCOUNT_CODE in codes:
         return AccountNotFound
-    if REFUSED_PARAMETER_CODE in codes and status in (HTTP_OK, HTTP_BAD_REQUEST):
+    if REFUSED_PARAMETER_CODE in codes and status in (HTTPStatus.OK, HTTPStatus.BAD_REQUEST):
         return ParameterRefused
-    if status >= HTTP_BAD_REQUEST or codes:
+    if status >= HTTPStatus.BAD_REQUEST or codes:
         return RequestRejected
     return MalformedResponse
 

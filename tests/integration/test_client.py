@@ -1,6 +1,8 @@
 import asyncio
 import gzip
+import ssl
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +37,7 @@ from syncer.errors import (
 )
 from tests.integration.walking import ACCOUNT, ACCOUNT_ID, World, walking
 
+TLS = Path(__file__).parents[1] / "tls"
 QUERY = {"type": "all", "page": "1", "per_page": "50"}
 QUICK = ClientSettings(base_url="", user_agent="syncer/test", request_timeout_s=0.3, max_attempts=3)
 
@@ -245,7 +248,10 @@ async def test_a_block_holds_the_whole_credential_and_nobody_else() -> None:
 
 
 async def test_the_budget_is_kept_in_every_window_and_no_429_is_ever_seen() -> None:
-    client = ClientSettings(base_url="", user_agent="t", rate_requests=100, rate_per_s=60)
+    # One at a time, because the clock stands still while a request travels.
+    client = ClientSettings(
+        base_url="", user_agent="t", rate_requests=100, rate_per_s=60, concurrent_requests=1
+    )
     settings = Settings(limits=(Limit("default", 120, 60),), default_per_page=1, max_per_page=1)
     async with walking(450, client=client, settings=settings) as world:
         walk = await world.walk()
@@ -314,15 +320,52 @@ async def test_an_account_that_hangs_leaves_the_others_their_share() -> None:
         assert walk.listed == world.ids
 
 
-async def test_a_peer_that_proves_nothing_is_not_asked_again() -> None:
+async def test_a_certificate_that_is_not_trusted_is_not_asked_again() -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(TLS / "certificate.pem", TLS / "key.pem")
+    runner = web.ServerRunner(web.Server(lambda _request: web.Response()))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    port = runner.addresses[0][1]
+    client = CloudflareClient(
+        ClientSettings(base_url=f"https://127.0.0.1:{port}", user_agent="syncer/test")
+    )
+    tally = Tally()
+    with pytest.raises(CertificateRejected, match="certificate is not trusted"):
+        await client.fetch_page(ACCOUNT, QUERY, tally)
+    assert tally.requests == 1
+    await client.close()
+    await runner.cleanup()
+
+
+async def test_odd_headers_of_one_answer_are_passed_over() -> None:
     async with walking(3) as world:
-        client = CloudflareClient(
-            ClientSettings(
-                base_url=world.api.base_url.replace("http:", "https:"), user_agent="syncer/test"
-            )
+        play(
+            world,
+            [
+                Answer(
+                    429,
+                    headers={
+                        "Retry-After": "Mon, 01 Jan 2024 00:00:00 +9999999999999",
+                        "Ratelimit": '"default";r=;t=',
+                    },
+                )
+            ],
         )
-        tally = Tally()
-        with pytest.raises(CertificateRejected, match="no trusted TLS connection"):
-            await client.fetch_page(ACCOUNT, QUERY, tally)
-        await client.close()
-        assert (tally.requests, world.api.requests) == (1, [])
+        assert await fetch(world) == 3
+
+
+async def test_accounts_of_one_token_do_not_queue_behind_one_that_hangs() -> None:
+    client = ClientSettings(base_url="", user_agent="t", concurrent_requests=4)
+    async with walking(120, client=client) as world:
+        hanging = SimulatedAccount("b" * 32, {"good"}, invoices=make_history("b", 400))
+        hanging.script = lambda nth, _seen: Hang(None) if nth > 1 else None
+        world.api.accounts[hanging.id] = hanging
+        stuck = Account(hanging.id, "b", ACCOUNT.credential)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(world.walk(account=stuck))
+            # It has taken all that it may before the other begins.
+            await world.api.wait_for_requests(4, account_id=hanging.id)
+            walk = await world.walk()
+            task.cancel()
+        assert walk.listed == world.ids

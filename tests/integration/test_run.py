@@ -232,6 +232,15 @@ async def test_a_rejected_record_is_kept_once_and_told(here: Site) -> None:
     assert json.loads(kept["payload"])["currency"] == "usd"
 
 
+async def test_an_invoice_that_comes_as_nonsense_is_not_missing(here: Site) -> None:
+    account = here.add("production", 30)
+    await here.run()
+    account.invoices[4]["description"] = "a\x00b"
+    record = of(await here.run(), "production")
+    assert (record.status, record.rejected, record.missing) == ("complete", 1, 0)
+    assert await here.rows("SELECT 1 AS found FROM invoices WHERE missing_since IS NOT NULL") == []
+
+
 async def test_an_account_in_other_hands_is_skipped(here: Site) -> None:
     here.add("production", 3)
     async with Locks(here.database) as rival:

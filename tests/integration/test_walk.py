@@ -55,8 +55,29 @@ async def test_an_empty_account_is_complete() -> None:
 async def test_whatever_the_api_leaves_open_all_invoices_are_found(settings: Settings) -> None:
     async with walking(120, settings=settings) as world:
         walk = await world.walk()
-        assert walk.listed == world.ids
+        assert walk.invoices.keys() == world.ids
         assert walk.reason is None
+
+
+@pytest.mark.parametrize(("invoices", "proven"), [(120, False), (50, True)])
+async def test_without_a_total_several_pages_prove_no_absence(invoices: int, proven: bool) -> None:
+    async with walking(invoices, settings=Settings(total_count="absent")) as world:
+        walk = await world.walk()
+        assert walk.reason is None
+        assert walk.listed == (world.ids if proven else None)
+
+
+async def test_pages_that_only_repeat_another_prove_nothing() -> None:
+    async with walking(150, settings=Settings(total_count="absent")) as world:
+        first_page = [dict(invoice) for invoice in world.account.invoices[:50]]
+
+        def repeat(payload: JsonObject) -> JsonObject:
+            payload["result"]["invoices"] = first_page
+            return payload
+
+        world.account.script = lambda _nth, _seen: Rewrite(repeat)
+        walk = await world.walk()
+        assert (walk.reason, len(walk.invoices)) == (Reason.PAGINATION_NOT_HONOURED, 50)
 
 
 async def test_a_refused_parameter_costs_one_request_and_no_more() -> None:
@@ -260,6 +281,17 @@ async def test_a_record_that_cannot_be_an_invoice_is_set_aside_and_counted() -> 
             "id is missing",
             "amount_due is missing",
         }
+        # The one without an id may be any of those that are stored.
+        assert walk.listed is None
+
+
+async def test_a_rejected_record_is_listed_all_the_same() -> None:
+    async with walking(60) as world:
+        world.account.invoices[55]["amount_due"] = None
+        world.account.script = lambda _nth, _seen: Rewrite(lambda payload: payload)
+        walk = await world.walk()
+        assert (len(walk.invoices), len(walk.rejections)) == (59, 1)
+        assert walk.listed == world.ids
 
 
 @pytest.mark.parametrize("invoice_type", ["auto", "manual"])

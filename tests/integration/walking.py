@@ -38,8 +38,10 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(round(seconds, 6))
-        self.now += seconds
+        # Those who sleep at the same time do so together, not one after another.
+        until = self.now + seconds
         await asyncio.sleep(0)
+        self.now = max(self.now, until)
 
 
 @dataclass

@@ -20,6 +20,7 @@ NOW = "Sun, 22 Nov 2026 10:00:00 GMT"
         ({"Retry-After": "Sun, 22 Nov 2026 10:00:30 GMT"}, None),
         ({"Retry-After": "Sun, 22 Nov 2026 09:00:00 GMT", "Date": NOW}, None),
         ({"Retry-After": "Sun, 22 Nov 2026 10:00:30 -0000", "Date": NOW}, None),
+        ({"Retry-After": "Mon, 01 Jan 2024 00:00:00 +9999999999999", "Date": NOW}, None),
         ({"Retry-After": "Sun, 22 Nov 2126 10:00:30 GMT", "Date": NOW}, LONGEST_WAIT_S),
     ],
 )

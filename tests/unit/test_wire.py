@@ -210,12 +210,19 @@ def test_a_byte_order_mark_is_no_reason_to_fail() -> None:
 
 def test_a_rejected_request_says_why_but_no_secret() -> None:
     token = "v1.0-e24fd090c02efcfecb4de8f4ff246fd5c75b48946fdf0ce26c59f91d0d90797b"
-    message = f"per_page is too large for {token}, see https://x.test/?k=1\n" + "so " * 200
+    message = f"per_page is too large for {token}, see https://x.test/?k=1\n" + "so " * 34
+    message += token
     error = failure(answer(success=False, errors=[{"code": 1004, "message": message}]), 400)
     assert "per_page is too large" in str(error)
     assert "e24fd090c02" not in str(error)
     assert "x.test" not in str(error)
     assert "\n" not in str(error)
+    assert len(str(error)) < 300
+
+
+def test_an_error_of_many_codes_stays_short() -> None:
+    errors = [{"code": code, "message": "no"} for code in range(100_000)]
+    error = failure(answer(success=False, errors=errors), 400)
     assert len(str(error)) < 300
 
 
