@@ -27,8 +27,12 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One configured Cloudflare account; `name` is for people, the id where none was given."""
+    """One configured Cloudflare account; `name` is for people, the id where none was given.
+
+    `problem` says why its credential cannot be read at present; None where it can.
+    """
 
     id: str
     name: str
     credential: Credential
+    problem: str | None = None

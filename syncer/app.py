@@ -6,7 +6,7 @@ import asyncio
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -27,7 +27,7 @@ from syncer.sync.observer import Unobserved
 from syncer.sync.run import Runner, RunSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Sequence
 
     from apscheduler.triggers.base import BaseTrigger
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from syncer.sync.run import RunResult
 
 log = structlog.get_logger()
+
+Result = TypeVar("Result")
 
 USER_AGENT = f"syncer/{__version__}"
 
@@ -52,7 +54,7 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
         password = settings.read_database_password()
         if dsn is None:
             server = EmbeddedPostgres(settings.database.data_dir)
-            dsn = await asyncio.to_thread(server.__enter__)
+            dsn = await _start(server)
             stack.push_async_callback(asyncio.to_thread, server.__exit__, None, None, None)
         database = Database(
             dsn,
@@ -64,13 +66,30 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
         yield database
 
 
+async def _start(server: EmbeddedPostgres) -> str:
+    """Start the server in a thread, which cannot be interrupted: a cancellation stops it after."""
+    starting = asyncio.ensure_future(asyncio.to_thread(server.__enter__))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait([starting])
+        if starting.exception() is None:
+            await asyncio.to_thread(server.__exit__, None, None, None)
+        raise
+
+
 def require_existing(settings: Settings) -> None:
     """Raise `SchemaMismatch` where opening the embedded database would have to make it first."""
-    directory = settings.database.data_dir
-    if settings.database.url is None and not directory.exists():
+    if not database_exists(settings):
         raise SchemaMismatch(
-            f"there is no embedded database in {directory} yet: run `syncer migrate`, or sync"
+            f"there is no embedded database in {settings.database.data_dir} yet:"
+            " run `syncer migrate`, or sync"
         )
+
+
+def database_exists(settings: Settings) -> bool:
+    """Whether there is something to look at without making it first."""
+    return settings.database.url is not None or EmbeddedPostgres.exists(settings.database.data_dir)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +194,17 @@ def select_accounts(accounts: Sequence[Account], wanted: Sequence[str]) -> list[
     return [account for account in accounts if not wanted or account.id in picked]
 
 
+def require_credentials(accounts: Sequence[Account]) -> None:
+    """Raise `ConfigurationError` with every reason why a credential cannot be read."""
+    problems = {account.problem: None for account in accounts if account.problem}
+    if problems:
+        raise ConfigurationError(tuple(problems))
+
+
 async def sync_once(settings: Settings, wanted: Sequence[str], observer: Observer) -> RunResult:
     """Make one pass over the accounts; SIGTERM and SIGINT end it early, storing what it got."""
     accounts = select_accounts(settings.read_accounts(), wanted)
+    require_credentials(accounts)
     shutdown = Shutdown(lambda name: log.warning("run.interrupted", signal=name))
     with shutdown.on_signals():
         try:
@@ -189,10 +216,22 @@ async def sync_once(settings: Settings, wanted: Sequence[str], observer: Observe
             raise SyncerError("interrupted before everything could be stored") from None
 
 
+async def interruptible(work: Awaitable[Result]) -> Result:
+    """Await work that SIGTERM and SIGINT end at once, after it has cleaned up."""
+    shutdown = Shutdown(lambda _name: None)
+    with shutdown.on_signals():
+        try:
+            async with asyncio.timeout(None) as deadline:
+                with shutdown.soft.cutting(deadline):
+                    return await work
+        except TimeoutError:
+            raise SyncerError("interrupted") from None
+
+
 async def serve(settings: Settings) -> None:
     """Be the daemon, until SIGTERM or SIGINT."""
-    # Later, a credential that cannot be read is a run's trouble; at the start it is a mistake.
-    settings.read_accounts()
+    # Later, a credential that cannot be read is its account's trouble; at the start, a mistake.
+    require_credentials(settings.read_accounts())
     shutdown = Shutdown(lambda name: log.info("daemon.stopping", signal=name))
     with shutdown.on_signals():
         async with AsyncExitStack() as stack:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import msgspec
 from aiohttp import web
 
-from syncer.errors import SyncerError
+from syncer.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-OK: Final = 200
-UNAVAILABLE: Final = 503
 PROBE_TIMEOUT_S: Final = 3.0
 WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked for, not chosen
 
@@ -38,7 +38,7 @@ async def health_server(
     """Answer GET /healthz and /readyz on the address (None: nowhere), and nothing else.
 
     /healthz depends on neither the database nor Cloudflare: restarting would mend neither.
-    Raises `SyncerError` when the address cannot be listened on.
+    Raises `ConfigurationError` when the address cannot be listened on.
     """
     if address is None:
         yield
@@ -46,11 +46,11 @@ async def health_server(
 
     async def healthz(_: web.Request) -> web.Response:
         live = is_live()
-        return _json({"live": live}, OK if live else UNAVAILABLE)
+        return _json({"live": live}, HTTPStatus.OK if live else HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def readyz(_: web.Request) -> web.Response:
         answer = await readiness()
-        return _json(answer, OK if answer.ready else UNAVAILABLE)
+        return _json(answer, HTTPStatus.OK if answer.ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     application = web.Application()
     application.router.add_get("/healthz", healthz)
@@ -62,10 +62,10 @@ async def health_server(
         await web.TCPSite(server, host, port, shutdown_timeout=1.0).start()
     except OSError as error:
         await server.cleanup()
-        raise SyncerError(
-            f"[health].listen: cannot listen on {host}:{port} ({error.strerror}); is a daemon"
-            " running already?"
-        ) from error
+        finding = f"[health].listen: cannot listen on {host}:{port} ({error.strerror or error})"
+        if error.errno == errno.EADDRINUSE:
+            finding += "; is a daemon running already?"
+        raise ConfigurationError([finding]) from error
     try:
         yield
     finally:
@@ -80,7 +80,7 @@ async def probe(address: tuple[str, int]) -> bool:
     timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
     try:
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
-            return response.status == OK
+            return response.status == HTTPStatus.OK
     except (aiohttp.ClientError, TimeoutError):
         return False
 

@@ -144,7 +144,9 @@ def upgrade() -> None:
         _maybe("last_finished_at", _MOMENT, "When the last walk was recorded"),
         _maybe("last_status", sa.Text, "complete, incomplete or failed"),
         _maybe("last_complete_at", _MOMENT, "When a walk was last complete; null: never"),
-        _maybe("last_error_kind", sa.Text, "Class of the last error; null once complete again"),
+        _maybe(
+            "last_error_kind", sa.Text, "Stable word for the last error; null once complete again"
+        ),
         _maybe("last_error", sa.Text, "The last error in one line; null once complete again"),
         _count("consecutive_failures", "Walks that were not complete since the last complete one"),
         _count("pages", "Pages fetched in the last walk"),
@@ -213,7 +215,11 @@ def upgrade() -> None:
         _count("missing", "Invoices marked missing"),
         _count("rejected", "Records that cannot be invoices"),
         _maybe("total_reported", sa.BigInteger, "Total that the API reported; null: none"),
-        _maybe("error_kind", sa.Text, "Class of the error"),
+        _maybe(
+            "error_kind",
+            sa.Text,
+            "Stable word for the error behind it, such as rate_limited behind a timeout",
+        ),
         _maybe("error", sa.Text, "The error in one line"),
         _maybe("http_status", sa.Integer, "HTTP status of the answer that ended the walk"),
         _maybe("cf_ray", sa.Text, "CF-Ray of that answer, for Cloudflare's support"),

@@ -123,7 +123,7 @@ _COMMENTS = {
         "last_status": "How the last walk ended: complete, incomplete or failed",
         "last_finished_at": "When the last walk was recorded",
         "consecutive_failures": "Walks that were not complete since the last complete one",
-        "last_error_kind": "Class of the last error; null once complete again",
+        "last_error_kind": "Stable word for the last error; null once complete again",
         "last_error": "The last error in one line; null once complete again",
     },
     "invoice_totals": {

@@ -10,20 +10,20 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import structlog
 import typer
 
 from syncer import __version__
+from syncer.cli.codes import EXIT_DATABASE, EXIT_INCOMPLETE, EXIT_USAGE
+from syncer.cli.output import Output
 from syncer.errors import ConfigurationError, DatabaseError, EmbeddedPostgresError, SyncerError
 
 if TYPE_CHECKING:
     from syncer.config import Settings
 
-EXIT_INCOMPLETE: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_DATABASE: Final = 3
+_TYPER_INTERRUPTED: Final = 130
 
 app = typer.Typer(
     name="syncer",
@@ -49,6 +49,24 @@ ConfigPath = Annotated[
 
 def main() -> None:
     """Run the command line; every error that a user can cause is one line on standard error."""
+    output = Output(sys.stdout)
+    sys.stdout = output.as_text(sys.stdout)
+    sys.stderr = Output(sys.stderr).as_text(sys.stderr)
+    code: str | int | None = 0
+    try:
+        _run_command()
+    except SystemExit as ended:
+        code = ended.code
+    if code == _TYPER_INTERRUPTED:
+        _fail(["interrupted"], EXIT_INCOMPLETE)
+    sys.stdout.flush()
+    # A reader that has seen enough, such as `head`, is no failure.
+    if output.failure is not None and not isinstance(output.failure, BrokenPipeError):
+        _fail([f"cannot write the result: {output.failure.strerror}"], EXIT_INCOMPLETE)
+    raise SystemExit(code)
+
+
+def _run_command() -> None:
     try:
         app()
     except ConfigurationError as error:
@@ -59,7 +77,7 @@ def main() -> None:
         _fail([str(error)], EXIT_INCOMPLETE)
 
 
-def _fail(lines: tuple[str, ...] | list[str], code: int) -> None:
+def _fail(lines: tuple[str, ...] | list[str], code: int) -> NoReturn:
     for line in lines:
         sys.stderr.write(f"syncer: {line}\n")
     raise SystemExit(code)
@@ -137,7 +155,7 @@ def sync(
     from syncer.app import sync_once
     from syncer.cli.screen import print_records, watching
 
-    with watching() as observer:
+    with watching(settings.log.format) as observer:
         result = asyncio.run(sync_once(settings, account or [], observer))
     print_records(result.records)
     if not result.well:
@@ -158,9 +176,10 @@ def migrate(
     """
     settings = _settings(context, config)
     _configure_logs(settings)
+    from syncer.app import interruptible
     from syncer.cli.schema import check_schema, migrate_schema
 
-    asyncio.run(check_schema(settings) if check else migrate_schema(settings))
+    asyncio.run(interruptible(check_schema(settings) if check else migrate_schema(settings)))
 
 
 @app.command()
@@ -171,9 +190,10 @@ def check(context: typer.Context, config: ConfigPath = None) -> None:
     """
     settings = _settings(context, config)
     _configure_logs(settings)
+    from syncer.app import interruptible
     from syncer.cli.checkup import check_everything
 
-    code = asyncio.run(check_everything(settings))
+    code = asyncio.run(interruptible(check_everything(settings)))
     if code:
         raise typer.Exit(code)
 
@@ -189,15 +209,20 @@ def status(
     """Show each account's last run, freshness, counts and last error, from the database."""
     settings = _settings(context, config)
     _configure_logs(settings)
+    from syncer.app import interruptible
     from syncer.cli.status import show_status
 
-    asyncio.run(show_status(settings, as_json=as_json))
+    asyncio.run(interruptible(show_status(settings, as_json=as_json)))
 
 
 @app.command()
 def health(context: typer.Context, config: ConfigPath = None) -> None:
     """Exit 0 while the daemon on this host is live, 1 otherwise: for a container's HEALTHCHECK."""
-    settings = _settings(context, config)
+    try:
+        settings = _settings(context, config)
+    except ConfigurationError as error:
+        # Docker reserves 2 for itself.
+        _fail(["; ".join(error.findings)], EXIT_INCOMPLETE)
     from syncer.health import probe
 
     if settings.health.listen is None:
@@ -215,6 +240,7 @@ def demo() -> None:
 
     Needs no configuration and no account, and leaves nothing running.
     """
+    from syncer.app import interruptible
     from syncer.cli.tour import give_tour
 
-    asyncio.run(give_tour())
+    asyncio.run(interruptible(give_tour()))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from syncer.app import open_client, open_database, walk_settings
+from syncer.app import database_exists, open_client, open_database, walk_settings
+from syncer.cli.codes import EXIT_DATABASE, EXIT_INCOMPLETE, EXIT_USAGE
 from syncer.cli.screen import say
 from syncer.cloudflare.client import Tally
 from syncer.cloudflare.walk import PageSource
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from syncer.account import Account
     from syncer.cloudflare.client import CloudflareClient
     from syncer.config import Settings
-
-EXIT_WELL: Final = 0
-EXIT_ACCOUNT: Final = 1
-EXIT_DATABASE: Final = 3
 
 
 async def check_everything(settings: Settings) -> int:
@@ -37,9 +34,11 @@ async def check_everything(settings: Settings) -> int:
             ]
     finally:
         await client.close()
+    if any(account.problem for account in accounts):
+        return EXIT_USAGE
     if not database_is_well:
         return EXIT_DATABASE
-    return EXIT_WELL if all(check.result() for check in checks) else EXIT_ACCOUNT
+    return 0 if all(check.result() for check in checks) else EXIT_INCOMPLETE
 
 
 def _find(level: str, subject: str, text: str) -> None:
@@ -47,8 +46,8 @@ def _find(level: str, subject: str, text: str) -> None:
 
 
 async def _check_database(settings: Settings) -> bool:
-    directory = settings.database.data_dir
-    if settings.database.url is None and not directory.exists():
+    if not database_exists(settings):
+        directory = settings.database.data_dir
         _find("ok", "database", f"embedded; the first run, sync or migrate makes it in {directory}")
         return True
     try:
@@ -64,6 +63,9 @@ async def _check_database(settings: Settings) -> bool:
 
 async def _check_account(settings: Settings, client: CloudflareClient, account: Account) -> bool:
     subject = f"account {account.name}"
+    if account.problem:
+        _find("error", subject, account.problem)
+        return False
     source = PageSource(client, account, walk_settings(settings), Tally())
     try:
         async with asyncio.timeout(settings.sync.account_timeout.total_seconds()):

@@ -87,9 +87,12 @@ def print_records(records: Sequence[AccountRecord]) -> None:
 
 
 @contextmanager
-def watching() -> Iterator[Observer]:
-    """Show a progress bar on standard error where that is a terminal, nothing otherwise."""
-    if not sys.stderr.isatty():
+def watching(log_format: str) -> Iterator[Observer]:
+    """Show a progress bar on standard error where that is a terminal, nothing otherwise.
+
+    Nothing beside a log in JSON either: a bar wraps the lines above it at the terminal's width.
+    """
+    if log_format == "json" or not sys.stderr.isatty():
         yield Unobserved()
         return
     progress = Progress(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,8 @@ async def print_json(settings: Settings, database: Database) -> None:
         for id_, name in names.items()
         if id_ not in seen
     ]
-    say(msgspec.json.format(msgspec.json.encode({"accounts": accounts}), indent=2).decode())
+    # ASCII, so that it stays JSON on whatever encoding standard output has.
+    say(json.dumps(msgspec.to_builtins({"accounts": accounts}), indent=2))
 
 
 async def _read(database: Database) -> list[SyncState]:

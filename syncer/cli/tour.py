@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ from syncer.app import App, open_app
 from syncer.cli.screen import print_records, print_table, say
 from syncer.cli.status import print_status
 from syncer.config import Settings
-from syncer.daemon import Shutdown
 from syncer.demo.api import SimulatedApi
 from syncer.demo.world import DEMO_SETTINGS, change_world, demo_world
 from syncer.stop import Stop
@@ -30,14 +28,8 @@ if TYPE_CHECKING:
 async def give_tour() -> None:
     """Show two syncs of a simulated API into a real PostgreSQL, and what to ask it afterwards."""
     logs.configure(format="console", level="error")
-    shutdown = Shutdown(lambda name: say(f"{name}: cleaning up"))
-    with shutdown.on_signals(), tempfile.TemporaryDirectory(prefix="syncer-demo-") as directory:
-        try:
-            async with asyncio.timeout(None) as deadline:
-                with shutdown.soft.cutting(deadline):
-                    await _tour(Path(directory))
-        except TimeoutError:
-            raise SystemExit(1) from None
+    with tempfile.TemporaryDirectory(prefix="syncer-demo-") as directory:
+        await _tour(Path(directory))
 
 
 async def _tour(directory: Path) -> None:

@@ -210,23 +210,20 @@ class Settings(BaseSettings):
     def read_accounts(self) -> tuple[Account, ...]:
         """Read every account's credential as it is now: a token that was rotated is seen.
 
-        Raises ConfigurationError with a finding for each credential that cannot be read.
+        One that cannot be read is its account's problem alone.
         """
         environ = self._surroundings.environ
-        accounts: list[Account] = []
-        findings: dict[str, None] = {}  # accounts share the default credential, and its finding
-        for index, account in enumerate(self.accounts):
-            try:
-                credential = account.read_credential(f"accounts[{index}]", environ)
-                if credential is None:
-                    credential = self.cloudflare.read_credential("cloudflare", environ)
-            except ConfigurationError as error:
-                findings.update(dict.fromkeys(error.findings))
-            else:
-                accounts.append(Account(account.id, account.name, credential or Credential()))
-        if findings:
-            raise ConfigurationError(tuple(findings))
-        return tuple(accounts)
+        return tuple(self._read_account(index, environ) for index in range(len(self.accounts)))
+
+    def _read_account(self, index: int, environ: Mapping[str, str]) -> Account:
+        account = self.accounts[index]
+        try:
+            credential = account.read_credential(f"accounts[{index}]", environ)
+            if credential is None:
+                credential = self.cloudflare.read_credential("cloudflare", environ)
+        except ConfigurationError as error:
+            return Account(account.id, account.name, Credential(), problem=str(error))
+        return Account(account.id, account.name, credential or Credential())
 
     def read_database_password(self) -> str | None:
         """Read the password as it is now; None where it is in the URL, or there is none.

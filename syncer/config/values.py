@@ -148,7 +148,9 @@ def read_base_url(value: object) -> str:
     text = value if isinstance(value, str) else ""
     try:
         url = urlsplit(text)
-        usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+        host = url.hostname or ""
+        host.encode("idna")  # as every connection does; refuses an empty label and a long one
+        usable = url.scheme in {"http", "https"} and bool(host) and url.port != 0
     except ValueError:
         usable = False
     if not usable or not text.isascii() or re.search(r"\s", text):

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from syncer.errors import EmbeddedPostgresError
 
 SOCKET = ".s.PGSQL.5432"
+DIRECTORY = "data"
 
 _FOLDERS = {16: "pginstall", 18: "pginstall18"}
 _STATUS_LINE = 7  # of postmaster.pid, counted from 0
@@ -48,12 +49,12 @@ class _Account(NamedTuple):
 
 
 class Cluster:
-    """The cluster in `home/data`, and the binaries of its major version."""
+    """The cluster in a directory of `home`, and the binaries of its major version."""
 
     def __init__(self, home: Path, *, major: int, timeout_s: float) -> None:
         """Make `home` and see to it that the server's account can reach it and the binaries."""
         self.home = home
-        self.path = home / "data"
+        self.path = home / DIRECTORY
         self._major = major
         self._timeout_s = timeout_s
         self._binaries = _find_binaries(major)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from syncer.demo.cluster import SOCKET, Cluster
+from syncer.demo.cluster import DIRECTORY, SOCKET, Cluster
 from syncer.errors import EmbeddedPostgresError
 
 if TYPE_CHECKING:
@@ -57,6 +57,11 @@ class EmbeddedPostgres:
         self._major = major
         self._timeout_s = timeout_s
         self._exit = ExitStack()
+
+    @staticmethod
+    def exists(data_dir: Path) -> bool:
+        """Whether a cluster was made in this directory."""
+        return (data_dir / DIRECTORY).exists()
 
     def __enter__(self) -> str:
         with _one_line_errors(self._data_dir), ExitStack() as stack:

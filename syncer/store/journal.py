@@ -9,6 +9,7 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from syncer.errors import DatabaseError, Superseded
+from syncer.store.locks import RUN_KEY
 from syncer.store.tables import account_syncs, sync_runs, sync_state
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ Trigger = Literal["start", "schedule", "command"]
 RunStatus = Literal["succeeded", "partial", "failed"]
 AccountStatus = Literal["complete", "incomplete", "failed", "skipped"]
 
-# The key is the one that Locks.hold_run takes. Trying for a running run alone, and for a row that
-# nobody is finishing at this moment, is what the two materialized steps are for.
+# Trying for the lock of a running run alone, and for a row that nobody is finishing at this moment,
+# is what the two materialized steps are for.
 _ABANDON = text("""
 WITH running AS MATERIALIZED (
     SELECT id FROM sync_runs WHERE status = 'running' FOR UPDATE SKIP LOCKED
@@ -34,7 +35,7 @@ dead AS MATERIALIZED (
     SELECT id
     FROM running
     WHERE pg_try_advisory_xact_lock(
-        hashtextextended(format('syncer:run:%I:%s', current_schema(), id), 0)
+        hashtextextended(format(cast(:run_key AS text), current_schema(), id), 0)
     )
 ),
 walks AS (
@@ -57,7 +58,8 @@ class AccountRecord:
 
     `started_at` is what `Locks.try_account` told (None: never begun). `requests` counts those that
     failed too, `fetched` the distinct records, rejected ones included; `inserted` to `rejected`
-    are the merge's. `error_kind` is the error's class, `error` one line that is safe to store.
+    are the merge's. `error_kind` is the stable word for the error behind the outcome, which may not
+    be the `reason` (rate_limited behind a timeout), `error` one line that is safe to store.
     """
 
     run_id: UUID
@@ -84,9 +86,8 @@ class AccountRecord:
 
 @dataclass(frozen=True, slots=True)
 class PreviousState:
-    """How an account stood before a record: (None, 0) where nothing was recorded yet."""
+    """How an account stood before a record; 0 where nothing was recorded yet."""
 
-    last_status: str | None = None
     consecutive_failures: int = 0
 
 
@@ -98,8 +99,8 @@ async def begin_run(
     accounts: Sequence[str],
     version: str,
     host: str,
-) -> datetime:
-    """Insert the run as running, and a row to be done for each account id; return its start.
+) -> None:
+    """Insert the run as running, and a row to be done for each account id.
 
     Call `Locks.hold_run` first, or another process takes the run for a dead one.
     """
@@ -112,12 +113,10 @@ async def begin_run(
         "version": version,
         "host": host,
     }
-    inserted = await conn.execute(insert(sync_runs).values(run).returning(sync_runs.c.started_at))
-    started_at: datetime = inserted.scalar_one()
+    await conn.execute(insert(sync_runs).values(run))
     if accounts:
         rows = [{"run_id": run_id, "account_id": account_id} for account_id in accounts]
         await conn.execute(insert(account_syncs), rows)
-    return started_at
 
 
 async def finish_run(
@@ -142,7 +141,7 @@ async def abandon_dead_runs(conn: AsyncConnection) -> list[UUID]:
 
     A run is alive while a session holds its lock (`Locks.hold_run`), on whatever host.
     """
-    return list((await conn.execute(_ABANDON)).scalars())
+    return list((await conn.execute(_ABANDON, {"run_key": RUN_KEY})).scalars())
 
 
 async def fence_account(conn: AsyncConnection, account_id: str, started_at: datetime) -> None:
@@ -176,12 +175,11 @@ async def record_account(
     DatabaseError where `begin_run` wrote no row for the account.
     """
     found = await conn.execute(
-        select(sync_state.c.last_status, sync_state.c.consecutive_failures).where(
+        select(sync_state.c.consecutive_failures).where(
             sync_state.c.account_id == record.account_id
         )
     )
-    row = found.one_or_none()
-    previous = PreviousState() if row is None else PreviousState(*row)
+    previous = PreviousState(found.scalar_one_or_none() or 0)
     finished_at = await _finish_walk(conn, record)
     if record.status != "skipped":
         state = _state_after(record, previous, finished_at) | {"stale_after": stale_after}

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -59,7 +59,10 @@ class AccountSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSync:
-    """Syncs the accounts of one run. `tick` is the schedule's time, for scheduled runs only."""
+    """Syncs the accounts of one run. `tick` is the schedule's time, for scheduled runs only.
+
+    `unrecorded` takes the outcomes that the database would not take.
+    """
 
     run_id: UUID
     tick: datetime | None
@@ -69,6 +72,7 @@ class AccountSync:
     settings: AccountSettings
     observer: Observer
     stop: Stop
+    unrecorded: list[AccountRecord] = field(default_factory=list)
 
     async def sync(self, account: Account) -> AccountRecord:
         """Bring one account up to date and say how it went, in the journal and in the log."""
@@ -88,25 +92,32 @@ class AccountSync:
             try:
                 return await self._sync_locked(account, started_at)
             finally:
-                # A lost connection has let go of its locks already.
-                with suppress(DatabaseError):
-                    await self.locks.release_account(account.id)
+                # The run's end lets go of it in any case.
+                if not self.stop.requested:
+                    with suppress(DatabaseError):
+                        await self.locks.release_account(account.id)
         except DatabaseError as error:
-            # Not even the failure can be stored; the log and the exit code still tell it.
-            return self._record(account, plain_outcome("failed", Reason.STORAGE, str(error)))
+            # Not even the failure could be stored now; perhaps at the end of the run.
+            record = self._record(account, plain_outcome("failed", Reason.STORAGE, str(error)))
+            self.unrecorded.append(record)
+            return record
 
     async def _sync_locked(self, account: Account, started_at: datetime) -> AccountRecord:
         if self.stop.requested:
             return await self._skip(account, Reason.INTERRUPTED)
         if await self._is_fresh(account):
             return await self._skip(account, Reason.FRESH)
+        if account.problem:
+            outcome = plain_outcome("failed", Reason.ACCESS_DENIED, account.problem)
+            return await self._fail(account, started_at, Walk(), outcome)
         walk, cut_short = await self._walk(account)
         try:
             return await self._store(account, started_at, walk, cut_short)
         except Superseded:
             return await self._skip(account, Reason.LOCKED)
         except DatabaseError as error:
-            return await self._fail(account, started_at, walk, error)
+            outcome = plain_outcome("failed", Reason.STORAGE, str(error))
+            return await self._fail(account, started_at, walk, outcome)
 
     async def _is_fresh(self, account: Account) -> bool:
         if self.tick is None:
@@ -147,7 +158,7 @@ class AccountSync:
             if counts.withheld:
                 outcome = plain_outcome("incomplete", Reason.MASS_DISAPPEARANCE)
             record = self._record(account, outcome, started_at=started_at, walk=walk, counts=counts)
-            previous = await self._journal(conn, record)
+            previous = await self.journal(conn, record)
         for reason, count in Counter(rejected.reason for rejected in batch.rejections).items():
             log.warning("invoice.rejected", reason=reason, count=count)
         if previous.consecutive_failures and record.status == "complete":
@@ -155,22 +166,22 @@ class AccountSync:
         return record
 
     async def _fail(
-        self, account: Account, started_at: datetime, walk: Walk, error: DatabaseError
+        self, account: Account, started_at: datetime, walk: Walk, outcome: Outcome
     ) -> AccountRecord:
-        outcome = plain_outcome("failed", Reason.STORAGE, str(error))
         record = self._record(account, outcome, started_at=started_at, walk=walk)
         async with self.database.transaction() as conn:
             await fence_account(conn, account.id, started_at)
-            await self._journal(conn, record)
+            await self.journal(conn, record)
         return record
 
     async def _skip(self, account: Account, reason: Reason) -> AccountRecord:
         record = self._record(account, plain_outcome("skipped", reason))
         async with self.database.transaction() as conn:
-            await self._journal(conn, record)
+            await self.journal(conn, record)
         return record
 
-    async def _journal(self, conn: AsyncConnection, record: AccountRecord) -> PreviousState:
+    async def journal(self, conn: AsyncConnection, record: AccountRecord) -> PreviousState:
+        """Record an outcome in the caller's transaction; how the account stood before."""
         return await record_account(conn, record, stale_after=self.settings.stale_after)
 
     def _record(

@@ -100,7 +100,7 @@ class Runner:
                     stop=stop,
                 )
                 records = await self._sync_all(account_sync, accounts)
-                result = await self._finish(run_id, records)
+                result = await self._finish(account_sync, records)
             self._announce(result, trigger, duration_ms=round((time.monotonic() - began) * 1000))
             return result
 
@@ -133,9 +133,12 @@ class Runner:
             ]
         return [record for worker in workers for record in worker.result()]
 
-    async def _finish(self, run_id: UUID, records: list[AccountRecord]) -> RunResult:
+    async def _finish(self, account_sync: AccountSync, records: list[AccountRecord]) -> RunResult:
+        run_id = account_sync.run_id
         status = run_status((record.status, record.reason) for record in records)
         async with self._database.transaction() as conn:
+            for record in account_sync.unrecorded:
+                await account_sync.journal(conn, record)
             await finish_run(conn, run_id, status=status, accounts_complete=_complete(records))
         return RunResult(run_id, status, tuple(records))
 

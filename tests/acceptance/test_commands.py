@@ -3,6 +3,7 @@ import json
 import os
 import pty
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -355,7 +356,7 @@ async def test_a_credential_that_cannot_be_read_is_told_before_anything_begins(
     path.write_text(path.read_text().replace('api_token = "token-of-production"', ""))
     finished = await syncer.run_bare("--config", str(path), command)
     assert finished.code == 2
-    assert "CLOUDFLARE_API_TOKEN" in finished.stderr
+    assert "CLOUDFLARE_API_TOKEN" in finished.stdout + finished.stderr
     assert syncer.api.requests == []
 
 
@@ -397,3 +398,21 @@ async def test_check_keeps_log_lines_out_of_its_findings(syncer: Program) -> Non
     assert finished.code == 0
     assert [event["event"] for event in finished.events] == ["request.retry_scheduled"]
     assert all(re.match(r"(ok|warning|error) ", line) for line in finished.stdout.splitlines())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_the_demo_and_leaves_nothing(
+    syncer: Program, number: signal.Signals
+) -> None:
+    async with syncer.running_bare("demo", TMPDIR=str(syncer.directory)) as demo:
+        async with asyncio.timeout(30):
+            while not list(syncer.directory.glob("syncer-demo-*/postgres/server.lock")):
+                assert demo.process.returncode is None
+                await asyncio.sleep(0)
+        demo.process.send_signal(number)
+        async with asyncio.timeout(10):
+            _, stderr = await demo.process.communicate()
+    assert demo.process.returncode == 1
+    assert stderr.decode() == "syncer: interrupted\n"
+    assert list(syncer.directory.glob("syncer-demo-*")) == []

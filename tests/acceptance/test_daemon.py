@@ -1,8 +1,10 @@
 import asyncio
+import fcntl
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 import aiohttp
@@ -168,7 +170,7 @@ async def test_health_is_answered_while_it_lives(syncer: Program) -> None:
         released.set()
         await daemon.event("run.finished")
         second = await syncer.run("run")
-        assert second.code == 1
+        assert second.code == 2
         assert "[health].listen" in second.stderr
         await daemon.stop(signal.SIGTERM)
     assert (await syncer.run("health")).code == 1
@@ -279,10 +281,11 @@ async def test_a_token_is_rotated_without_a_restart(syncer: Program) -> None:
     async with syncer.running_bare("--config", str(path), "run") as daemon:
         await daemon.event("run.finished", status="succeeded")
         account.logins = {"rotated"}
-        await daemon.event("run.finished", status="failed")
+        await daemon.event("account.failed", reason="access_denied", http_status=401)
         token.unlink()
-        postponed = await daemon.event("run.postponed")
-        assert "token" in postponed["error"]
+        failed = await daemon.event("account.failed", http_status=None)
+        assert (failed["reason"], failed["requests"]) == ("access_denied", 0)
+        assert "token" in failed["error"]
         token.write_text("rotated")
         await daemon.event("account.recovered")
         assert (await daemon.stop(signal.SIGTERM))[0] == 0
@@ -302,3 +305,59 @@ async def test_it_is_live_but_not_ready_without_its_database(syncer: Program) ->
         async with session.get(f"http://127.0.0.1:{port}/healthz") as response:
             assert response.status == 200
     await connection.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_while_the_embedded_server_starts_leaves_nothing_running(
+    syncer: Program, number: signal.Signals
+) -> None:
+    account = syncer.add("production", 3)
+    data_dir = syncer.directory / ".syncer" / "postgres"
+    environment = {
+        "CLOUDFLARE_API_TOKEN": "token-of-production",
+        "CLOUDFLARE_ACCOUNT_ID": account.id,
+        "SYNCER_CLOUDFLARE__BASE_URL": syncer.api.base_url,
+        "SYNCER_HEALTH__LISTEN": "",
+    }
+    async with syncer.running_bare("run", **environment) as daemon, asyncio.timeout(30):
+        while not (data_dir / "server.lock").exists():
+            assert daemon.process.returncode is None
+            await asyncio.sleep(0)
+        code, took_s = await daemon.stop(number)
+    assert code == 0
+    assert took_s < 10
+    # Whoever takes the lock alone knows that no server holds it.
+    with (data_dir / "server.lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.slow
+async def test_it_drains_when_the_network_swallows_the_database(syncer: Program) -> None:
+    syncer.add("production", 3)
+    loop = asyncio.get_running_loop()
+    path = unquote(syncer.dsn.partition("host=")[2].partition("&")[0])
+    pumps: list[asyncio.Task[None]] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_unix_connection(f"{path}/.s.PGSQL.5432")
+        pumps.append(loop.create_task(pump(reader, up_writer)))
+        pumps.append(loop.create_task(pump(up_reader, writer)))
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    name = syncer.dsn.partition("?")[0].rpartition("/")[2]
+    syncer.settings["database"] = {"url": f"postgresql://postgres@127.0.0.1:{port}/{name}"}
+    async with syncer.running("run") as daemon:
+        await daemon.event("run.finished")
+        for task in pumps:
+            task.cancel()
+        _, took_s = await daemon.stop(signal.SIGTERM)
+    assert took_s < 10
+    server.close()
+    await asyncio.gather(*pumps, return_exceptions=True)

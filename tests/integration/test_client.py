@@ -164,14 +164,16 @@ async def test_an_unreachable_host_is_unavailable_and_names_no_secret() -> None:
         # The simulation is closed a second time when the test ends.
 
 
-async def serve_elsewhere(requests: list[web.BaseRequest]) -> web.ServerRunner:
+async def serve_elsewhere(
+    requests: list[web.BaseRequest], ssl_context: ssl.SSLContext | None = None
+) -> web.ServerRunner:
     async def answer(request: web.BaseRequest) -> web.Response:
         requests.append(request)
         return web.Response()
 
     runner = web.ServerRunner(web.Server(answer))
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=ssl_context).start()
     return runner
 
 
@@ -323,9 +325,8 @@ async def test_an_account_that_hangs_leaves_the_others_their_share() -> None:
 async def test_a_certificate_that_is_not_trusted_is_not_asked_again() -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(TLS / "certificate.pem", TLS / "key.pem")
-    runner = web.ServerRunner(web.Server(lambda _request: web.Response()))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    reached: list[web.BaseRequest] = []
+    runner = await serve_elsewhere(reached, context)
     port = runner.addresses[0][1]
     client = CloudflareClient(
         ClientSettings(base_url=f"https://127.0.0.1:{port}", user_agent="syncer/test")
@@ -333,7 +334,7 @@ async def test_a_certificate_that_is_not_trusted_is_not_asked_again() -> None:
     tally = Tally()
     with pytest.raises(CertificateRejected, match="certificate is not trusted"):
         await client.fetch_page(ACCOUNT, QUERY, tally)
-    assert tally.requests == 1
+    assert (tally.requests, reached) == (1, [])
     await client.close()
     await runner.cleanup()
 

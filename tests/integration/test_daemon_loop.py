@@ -1,21 +1,14 @@
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-import pytest
 import structlog
 
 from syncer.account import Account
 from syncer.daemon import Daemon, Shutdown
 from syncer.schedule import Due, Schedule, interval_trigger
 from syncer.store.engine import Database
-from tests.integration.running import Site, site
-
-
-@pytest.fixture
-async def here(database: Database) -> AsyncIterator[Site]:
-    async with site(database) as opened:
-        yield opened
+from tests.integration.running import Site
 
 
 async def test_a_defect_is_loud_and_costs_one_run(here: Site) -> None:

@@ -20,17 +20,11 @@ from tests.documents import GUIDES, Block, blocks, section
 from tests.integration.running import Site, of, site
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
 OPERATIONS = "docs/operations.md"
 PLACEHOLDER = "023e105f4ecef8ad9ca31a8372d0c353"
 PASSWORD = "of-this-test"
-
-
-@pytest.fixture
-async def here(database: Database) -> AsyncIterator[Site]:
-    async with site(database) as made:
-        yield made
 
 
 async def sync_the_demo(here: Site) -> None:

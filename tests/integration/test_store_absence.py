@@ -12,13 +12,33 @@ from syncer.store.invoices import MergeCounts
 from tests.integration.stored import ACCOUNT, change, fetch, invoice, invoices, merge
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from syncer.invoice import Invoice
     from syncer.store.engine import Database
 
 RUN = UUID("00000000-0000-4000-8000-000000000002")
 
 
+async def merge_exactly(
+    database: Database, rows: Sequence[Invoice], *, complete: bool = True
+) -> MergeCounts:
+    """Merge a walk that met these rows and no others, and record the outcome where complete."""
+    counts = await merge(database, rows, listed=[row.id for row in rows])
+    if complete and not counts.withheld:
+        await change(database, "UPDATE sync_state SET last_complete_at = clock_timestamp()")
+    return counts
+
+
+async def missing(database: Database) -> list[str]:
+    rows = await fetch(
+        database, "SELECT id FROM invoices WHERE missing_since IS NOT NULL ORDER BY id"
+    )
+    return [row["id"] for row in rows]
+
+
 @pytest.mark.parametrize(
-    ("live", "absent", "mass"),
+    ("live", "gone", "mass"),
     [
         (20, 20, False),
         (21, 10, False),
@@ -32,10 +52,9 @@ RUN = UUID("00000000-0000-4000-8000-000000000002")
     ],
 )
 def test_more_than_half_of_more_than_twenty_is_not_believed(
-    live: int, absent: int, *, mass: bool
+    live: int, gone: int, *, mass: bool
 ) -> None:
-    ids = [str(number) for number in range(absent)]
-    assert is_mass_disappearance(Absence(live=live, absent=ids)) is mass
+    assert is_mass_disappearance(Absence(live=live, gone=gone, absent=())) is mass
 
 
 async def test_what_is_listed_no_more_is_marked_and_told(database: Database) -> None:
@@ -156,3 +175,50 @@ async def test_what_was_missing_before_is_no_loss(database: Database) -> None:
     await change(database, "UPDATE invoices SET missing_since = now() WHERE id >= 'in_00010'")
     counts = await merge(database, invoices(1), listed=["in_00000"])
     assert counts == MergeCounts(unchanged=1, missing=9)
+
+
+async def test_what_a_withheld_walk_added_makes_up_for_no_loss_later(database: Database) -> None:
+    await merge_exactly(database, invoices(30))
+    foreign = [invoice(f"other_{number:02}") for number in range(40)]
+    assert await merge_exactly(database, foreign) == MergeCounts(inserted=40, withheld=30)
+    for _ in range(3):
+        assert await merge_exactly(database, foreign) == MergeCounts(unchanged=40, withheld=30)
+    assert await missing(database) == []
+
+
+async def test_what_a_withheld_walk_added_goes_when_the_api_is_right_again(
+    database: Database,
+) -> None:
+    await merge_exactly(database, invoices(30))
+    foreign = [invoice(f"other_{number:02}") for number in range(40)]
+    await merge_exactly(database, foreign)
+    assert await merge_exactly(database, invoices(30)) == MergeCounts(unchanged=30, missing=40)
+    assert await missing(database) == [row.id for row in foreign]
+    assert await merge_exactly(database, invoices(30)) == MergeCounts(unchanged=30)
+
+
+async def test_what_a_complete_walk_added_counts_from_then_on(database: Database) -> None:
+    await merge_exactly(database, invoices(5))
+    await merge_exactly(database, invoices(30))
+    assert await merge_exactly(database, invoices(5)) == MergeCounts(unchanged=5, withheld=25)
+
+
+async def test_an_account_that_was_never_complete_counts_everything(database: Database) -> None:
+    await merge_exactly(database, invoices(30), complete=False)
+    fresh = [invoice(f"new_{number:02}") for number in range(40)]
+    counts = await merge_exactly(database, fresh, complete=False)
+    assert counts == MergeCounts(inserted=40, withheld=30)
+    counts = await merge_exactly(database, invoices(30), complete=False)
+    assert counts == MergeCounts(unchanged=30, withheld=40)
+    assert await missing(database) == []
+
+
+async def test_the_state_of_another_account_does_not_matter(database: Database) -> None:
+    await merge_exactly(database, [], complete=False)
+    await merge(database, [], account_id="other")
+    await change(
+        database,
+        "UPDATE sync_state SET last_complete_at = clock_timestamp() WHERE account_id = 'other'",
+    )
+    await merge_exactly(database, invoices(30), complete=False)
+    assert await merge_exactly(database, []) == MergeCounts(withheld=30)

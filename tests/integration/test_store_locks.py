@@ -11,11 +11,19 @@ import pytest
 
 from syncer.errors import DatabaseUnreachable
 from syncer.store.engine import Database
+from syncer.store.journal import abandon_dead_runs, begin_run
 from syncer.store.locks import Locks
 from tests.integration.stored import ACCOUNT, change, fetch
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    import asyncpg
+
+HELD = """
+SELECT count(*) AS locks FROM pg_locks WHERE locktype = 'advisory' AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 async def end_sessions_with_locks(database: Database) -> None:
@@ -54,19 +62,74 @@ async def test_leaving_lets_go(database: Database) -> None:
         assert await theirs.try_account(ACCOUNT) is not None
 
 
-async def test_a_lost_connection_lets_go_and_is_told(database: Database) -> None:
+async def test_a_lost_connection_is_made_anew_with_the_lock_of_the_run(database: Database) -> None:
+    run_id = uuid4()
+    async with Locks(database) as ours:
+        await ours.hold_run(run_id)
+        async with database.transaction() as conn:
+            await begin_run(
+                conn, run_id=run_id, trigger="command", accounts=[], version="1.2", host="h"
+            )
+        assert await ours.try_account(ACCOUNT) is not None
+        for account_id in ("second", "third"):
+            await end_sessions_with_locks(database)
+            assert await ours.try_account(account_id) is not None
+            async with database.transaction() as conn:
+                assert await abandon_dead_runs(conn) == []
+    async with database.transaction() as conn:
+        assert await abandon_dead_runs(conn) == [run_id]
+
+
+async def test_a_lost_connection_lets_go_of_accounts(database: Database) -> None:
+    async with Locks(database) as ours, Locks(database) as theirs:
+        assert await ours.try_account(ACCOUNT) is not None
+        await end_sessions_with_locks(database)
+        assert await theirs.try_account(ACCOUNT) is not None
+        await ours.release_account(ACCOUNT)
+        assert await ours.try_account(ACCOUNT) is None
+
+
+async def test_the_lock_of_the_run_may_be_the_first_after_a_loss(database: Database) -> None:
     async with Locks(database) as ours:
         assert await ours.try_account(ACCOUNT) is not None
         await end_sessions_with_locks(database)
-        async with Locks(database) as theirs:
-            assert await theirs.try_account(ACCOUNT) is not None
-        for _ in range(2):
-            with pytest.raises(DatabaseUnreachable, match=database.where):
-                await ours.release_account(ACCOUNT)
-        with pytest.raises(DatabaseUnreachable):
-            await ours.try_account("other")
-        with pytest.raises(DatabaseUnreachable):
-            await ours.hold_run(uuid4())
+        await ours.hold_run(uuid4())
+        assert await fetch(database, HELD) == [{"locks": 1}]
+
+
+async def test_accounts_walked_concurrently_survive_one_loss(database: Database) -> None:
+    async with Locks(database) as locks:
+        await locks.hold_run(uuid4())
+        await end_sessions_with_locks(database)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(locks.try_account(f"a{number}")) for number in range(10)]
+        assert all(task.result() for task in tasks)
+        assert await fetch(database, HELD) == [{"locks": 11}]
+
+
+async def test_no_call_goes_on_without_the_lock_of_the_run(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[asyncpg.Connection] = []
+    async with Locks(database) as locks:
+        await locks.hold_run(uuid4())
+        await end_sessions_with_locks(database)
+        connect = database.connect
+
+        async def connect_and_lose(*, answer_timeout_s: float | None = None) -> asyncpg.Connection:
+            lost.append(await connect(answer_timeout_s=answer_timeout_s))
+            lost[-1].terminate()
+            return lost[-1]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(database, "connect", connect_and_lose)
+            for call in (locks.try_account, locks.release_account):
+                with pytest.raises(DatabaseUnreachable, match=database.where):
+                    await call(ACCOUNT)
+        assert len(lost) == 2
+        assert await fetch(database, HELD) == [{"locks": 0}]
+        assert await locks.try_account(ACCOUNT) is not None
+        assert await fetch(database, HELD) == [{"locks": 2}]
 
 
 async def test_leaving_after_a_loss_that_nobody_noticed_is_silent(database: Database) -> None:

@@ -130,6 +130,7 @@ def test_what_is_no_time_zone(text: object) -> None:
         ("https://api.cloudflare.com/client/v4/", "https://api.cloudflare.com/client/v4"),
         ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
         ("http://[::1]:8080//", "http://[::1]:8080"),
+        ("https://a_b.example.com.", "https://a_b.example.com."),
     ],
 )
 def test_base_urls(text: str, url: str) -> None:
@@ -142,6 +143,7 @@ def test_base_urls(text: str, url: str) -> None:
         *("", "api.cloudflare.com", "ftp://host", "https://", "https://host:x", "https://[::1"),
         *("https://host/a b", "https://ho\nst", "https://hóst", 5),
         *("https://user@host", "https://host?x=1", "https://host#x"),
+        *("http://a..b/x", "http://.a", f"https://{'a' * 64}.com"),
     ],
 )
 def test_what_is_no_base_url(text: object) -> None:
