@@ -19,4 +19,4 @@ def test_half_a_credential_is_none(credential: Credential) -> None:
 
 def test_no_repr_shows_a_secret() -> None:
     account = Account("1", "a", Credential(token="secret", email="mail", key="secret"))
-    assert repr(account) == "Account(id='1', name='a', credential=Credential())"
+    assert repr(account) == "Account(id='1', name='a', credential=Credential(), problem=None)"

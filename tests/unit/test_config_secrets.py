@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from syncer.account import Credential
+from syncer.app import require_credentials
 from syncer.config import Settings, load
 from syncer.errors import ConfigurationError
 
@@ -27,7 +28,7 @@ def credentials(text: str, **environ: str) -> list[Credential]:
 
 def findings(settings: Settings) -> tuple[str, ...]:
     with pytest.raises(ConfigurationError) as caught:
-        settings.read_accounts()
+        require_credentials(settings.read_accounts())
     return caught.value.findings
 
 
