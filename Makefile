@@ -2,7 +2,8 @@
 # A path with a space in it is fine, so every path here is relative.
 
 PYTHON  ?=
-WORKERS ?= logical
+# Half of a test's time is waiting for processes and servers.
+WORKERS ?= 3
 ARGS    ?=
 
 BIN       := .venv/bin

@@ -338,6 +338,7 @@ async def test_it_drains_when_the_network_swallows_the_database(syncer: Program)
     loop = asyncio.get_running_loop()
     path = unquote(syncer.dsn.partition("host=")[2].partition("&")[0])
     pumps: list[asyncio.Task[None]] = []
+    writers: list[asyncio.StreamWriter] = []
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
@@ -346,6 +347,7 @@ async def test_it_drains_when_the_network_swallows_the_database(syncer: Program)
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_unix_connection(f"{path}/.s.PGSQL.5432")
+        writers.extend((writer, up_writer))
         pumps.append(loop.create_task(pump(reader, up_writer)))
         pumps.append(loop.create_task(pump(up_reader, writer)))
 
@@ -359,5 +361,9 @@ async def test_it_drains_when_the_network_swallows_the_database(syncer: Program)
             task.cancel()
         _, took_s = await daemon.stop(signal.SIGTERM)
     assert took_s < 10
-    server.close()
     await asyncio.gather(*pumps, return_exceptions=True)
+    for writer in writers:
+        writer.transport.abort()
+    await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
+    server.close()
+    await server.wait_closed()
