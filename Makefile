@@ -65,7 +65,7 @@ bench: $(INSTALLED) ## Measure
 # full mirror of it can be given as PIP_INDEX_URL. LOCK_ARGS=--upgrade moves to the newest versions.
 COMPILE = env -u PIP_EXTRA_INDEX_URL -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null \
     CUSTOM_COMPILE_COMMAND='make lock' $(PY) -m piptools compile --quiet $(LOCK_ARGS) \
-    --generate-hashes --allow-unsafe --strip-extras --no-emit-options --no-emit-index-url \
+    --generate-hashes --allow-unsafe --no-strip-extras --no-emit-options --no-emit-index-url \
     --no-emit-find-links --no-emit-trusted-host
 
 .PHONY: lock
