@@ -31,13 +31,17 @@ demo: $(INSTALLED) ## Sync a simulated API into a PostgreSQL of its own, twice, 
 
 .PHONY: test
 test: $(INSTALLED) ## Run the quick tests
-	$(PYTEST) -m 'not slow' $(ARGS)
+	$(PYTEST) -m 'not slow and not long' $(ARGS)
 
 .PHONY: test-all
 test-all: $(INSTALLED) ## Run every test with coverage, and the store's on older PostgreSQL
-	$(PYTEST) --cov --cov-report=term $(ARGS)
-	env -u SYNCER_TEST_DATABASE_URL SYNCER_TEST_POSTGRES_MAJOR=16 $(PYTEST) $(STORE)
-	tests/with-debian-postgres 15 $(PYTEST) $(STORE)
+	$(PYTEST) -m 'not long' --cov --cov-report=term $(ARGS)
+	env -u SYNCER_TEST_DATABASE_URL SYNCER_TEST_POSTGRES_MAJOR=16 $(PYTEST) -m 'not long' $(STORE)
+	tests/with-debian-postgres 15 $(PYTEST) -m 'not long' $(STORE)
+
+.PHONY: test-long
+test-long: $(INSTALLED) ## Run what takes an hour: thousands of examples, every crash point, a soak
+	$(PYTEST) -m 'long or thorough' --hypothesis-profile=long $(ARGS)
 
 .PHONY: check check-format check-lint check-types check-imports check-schema
 check: check-format check-lint check-types check-imports check-schema ## Check all but behaviour

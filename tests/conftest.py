@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
+import hypothesis
 import pytest
 
 from syncer.demo.postgres import EmbeddedPostgres
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
 
 
 SERVER_DIRECTORY = "SYNCER_TEST_SERVER_DIRECTORY"
+
+# The same examples in every quick run; new ones, and many more, in the long run (make test-long).
+hypothesis.settings.register_profile(
+    "quick", derandomize=True, max_examples=300, deadline=None, database=None
+)
+hypothesis.settings.register_profile(
+    "long", max_examples=5000, deadline=None, print_blob=True, database=None
+)
+hypothesis.settings.load_profile("quick")
 
 
 def dsn_of(server_dsn: str, name: str) -> str:
