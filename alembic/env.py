@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def migrate_on(connection: Connection) -> None:
-    """Run on a connection whose search_path names just the configured schema.
+    """Run in the connection's transaction, whose search_path names just the configured schema.
 
     So neither the migrations nor alembic_version name it. Logging stays as the program set it up.
     """
@@ -31,7 +31,6 @@ def migrate_on(connection: Connection) -> None:
         connection=connection,
         target_metadata=metadata,
         compare_server_default=True,
-        transaction_per_migration=True,
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -52,7 +51,7 @@ async def migrate_for_a_developer() -> None:
 
 
 if context.is_offline_mode():
-    context.configure(dialect_name="postgresql", transaction_per_migration=True)
+    context.configure(dialect_name="postgresql")
     with context.begin_transaction():
         context.run_migrations()
 elif (given := context.config.attributes.get("connection")) is not None:

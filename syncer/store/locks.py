@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from syncer.errors import DatabaseUnreachable
+from syncer.errors import DatabaseError
 from syncer.store.failures import DRIVER_ERRORS, translated_errors
 
 if TYPE_CHECKING:
@@ -25,25 +25,39 @@ _ACCOUNT_KEY = "syncer:account:%I:%s"
 
 _LOCK = "hashtextextended(format($1::text, $2::text, $3::text), 0)"
 
+# Read committed, whatever the role's default is: any other level keeps a snapshot for the whole
+# transaction, which would hold back vacuum.
+#
+# The transaction is idle while accounts are walked. Probes keep its connection open across
+# firewalls, and let go of the locks about a minute after its host has vanished without a word.
+# Not every version of PostgreSQL has all of these settings.
+_BEGIN = """
+    BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
+    SELECT set_config(name, value, true)
+    FROM pg_settings
+    JOIN (
+        VALUES
+            ('idle_in_transaction_session_timeout', '0'),
+            ('transaction_timeout', '0'),
+            ('tcp_keepalives_idle', '30'),
+            ('tcp_keepalives_interval', '10'),
+            ('tcp_keepalives_count', '3')
+    ) AS ours (name, value) USING (name)
+"""
+
 # Shared, so that a new connection need not wait until the server has noticed the loss of the old
 # one; whoever takes the run for a dead one asks for an exclusive lock.
-#
-# The connection is idle while accounts are walked. Probes keep it open across firewalls, and let go
-# of the locks about a minute after its host has vanished without a word.
-_HOLD_RUN = f"""
-    SELECT
-        pg_advisory_lock_shared({_LOCK}),
-        set_config('idle_session_timeout', '0', false),
-        set_config('tcp_keepalives_idle', '30', false),
-        set_config('tcp_keepalives_interval', '10', false),
-        set_config('tcp_keepalives_count', '3', false)
-"""
+_HOLD_RUN = f"SELECT pg_advisory_lock_shared({_LOCK})"
 
 _TRY_ACCOUNT = f"""
     SELECT CASE WHEN pg_try_advisory_lock({_LOCK}) THEN clock_timestamp() END AS taken_at
 """
 
 _RELEASE_ACCOUNT = f"SELECT pg_advisory_unlock({_LOCK})"
+
+# The driver leaves a statement with values open, and its snapshot with it. One without any, which
+# travels by the simple protocol, ends that.
+_LET_GO_OF_SNAPSHOT = "SELECT"
 
 _ANSWER_TIMEOUT_S = 15.0
 # Short, because leaving is part of a drain, which has ten seconds in all.
@@ -53,12 +67,15 @@ _CLOSE_TIMEOUT_S = 1.0
 class Locks:
     """Advisory locks of one run, on one connection of their own: `async with Locks(database)`.
 
-    The server lets go of them when the connection ends, however the process ends. A pooler in
-    transaction mode between the two would break that. A lost connection is made anew once per
-    call, and the run's lock is held on it again. The locks of accounts are gone then, and another
-    session may walk the same account: `fence_account` keeps the older walk from being stored.
-    Entering and every method raise DatabaseUnreachable when no connection can be made, or the new
-    one is lost as well.
+    The server lets go of them when the connection ends, however the process ends. The connection
+    stays in one transaction from its first statement to its end, which it never commits: so a
+    pooler in transaction mode keeps one server connection for it, and closes that with it. The
+    transaction is read-only and without a snapshot, so it holds nothing else back.
+
+    A lost connection is made anew once per call, and the run's lock is held on it again. The locks
+    of accounts are gone then, and another session may walk the same account: `fence_account` keeps
+    the older walk from being stored. Entering and every method raise DatabaseUnreachable when no
+    connection can be made, and DatabaseError when the new one fails as well.
     """
 
     def __init__(self, database: Database) -> None:
@@ -77,7 +94,8 @@ class Locks:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Closing aborts the connection where a farewell is not possible: that frees the locks too.
+        # Closing rolls back, and where a farewell is not possible it aborts the connection: either
+        # frees the locks.
         with suppress(*DRIVER_ERRORS):
             await self._connection.close(timeout=_CLOSE_TIMEOUT_S)
 
@@ -89,7 +107,7 @@ class Locks:
     async def try_account(self, account_id: str) -> datetime | None:
         """Take the account, and tell when by the database's clock; None: another session has it.
 
-        The same session would get it twice, so a run asks once per account.
+        The same session would get it twice, so a run asks no more once it has it.
         """
         row = await self._ask(_TRY_ACCOUNT, _ACCOUNT_KEY, account_id)
         taken_at: datetime | None = row["taken_at"]
@@ -100,19 +118,29 @@ class Locks:
         await self._ask(_RELEASE_ACCOUNT, _ACCOUNT_KEY, account_id)
 
     async def _connect(self) -> asyncpg.Connection:
-        return await self._database.connect(answer_timeout_s=_ANSWER_TIMEOUT_S)
+        connection = await self._database.connect(answer_timeout_s=_ANSWER_TIMEOUT_S)
+        try:
+            with translated_errors(self._database.where):
+                await connection.execute(_BEGIN)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     async def _ask(self, query: str, key: str, name: str) -> asyncpg.Record:
         async with self._mutex:
             try:
                 return await self._ask_once(query, key, name)
-            except DatabaseUnreachable:
+            except DatabaseError:
+                # Whatever it was, the transaction is over.
                 await self._reconnect()
                 return await self._ask_once(query, key, name)
 
     async def _ask_once(self, query: str, key: str, name: str) -> asyncpg.Record:
         with translated_errors(self._database.where):
-            return await self._connection.fetchrow(query, key, self._database.schema, name)
+            row = await self._connection.fetchrow(query, key, self._database.schema, name)
+            await self._connection.execute(_LET_GO_OF_SNAPSHOT)
+            return row
 
     async def _reconnect(self) -> None:
         # One that is merely too slow to answer would keep its locks.

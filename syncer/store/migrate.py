@@ -31,19 +31,21 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
-# For the whole session, as Alembic commits after each migration. The wait for another process that
-# migrates may be long; one for a table, behind which all its readers queue, may not.
+# The wait for another process that migrates may be long; one for a table, behind which all its
+# readers queue, may not. All of it is the transaction's, and so is right behind a pooler as well.
 _PREPARE = text("""
 SELECT
-    set_config('search_path', quote_ident(cast(:schema AS text)), false),
-    set_config('TimeZone', 'UTC', false),
-    set_config('statement_timeout', '0', false),
-    set_config('lock_timeout', '5min', false)
+    set_config('search_path', quote_ident(cast(:schema AS text)), true),
+    set_config('TimeZone', 'UTC', true),
+    set_config('statement_timeout', '0', true),
+    set_config('lock_timeout', '5min', true)
 """)
 _WAIT_FOR_TURN = text("""
-SELECT pg_advisory_lock(hashtextextended(format('syncer:migrate:%I', cast(:schema AS text)), 0))
+SELECT pg_advisory_xact_lock(
+    hashtextextended(format('syncer:migrate:%I', cast(:schema AS text)), 0)
+)
 """)
-_LIMIT_WAITS = text("SELECT set_config('lock_timeout', '10s', false)")
+_LIMIT_WAITS = text("SELECT set_config('lock_timeout', '10s', true)")
 
 _SCHEMA_EXISTS = text("SELECT to_regnamespace(quote_ident(cast(:schema AS text))) IS NOT NULL")
 _VERSIONS_EXIST = text("SELECT to_regclass('alembic_version') IS NOT NULL")
@@ -95,7 +97,8 @@ async def upgrade(database: Database, revision: str = "head") -> tuple[SchemaSta
 
     Waits for any other process that migrates the same schema. Raises SchemaMismatch for a schema or
     a target that this version does not know, DatabaseError when a privilege is missing or a table
-    stays locked; what earlier migrations did is kept then.
+    stays locked. All migrations are one transaction: the schema is at the target then, or where it
+    was.
     """
     return await _migrate(database, partial(command.upgrade, revision=revision))
 
@@ -116,7 +119,13 @@ async def schema_state(database: Database) -> SchemaState:
 
 async def require_head(database: Database) -> None:
     """Raise SchemaMismatch, with what to do, unless the schema is at the revision needed."""
-    state = await schema_state(database)
+    async with database.transaction() as conn:
+        await refuse_other_revision(conn)
+
+
+async def refuse_other_revision(conn: AsyncConnection) -> None:
+    """Do what `require_head` does, in the caller's transaction."""
+    state = await _read_state(conn)
     if not state.at_head:
         raise SchemaMismatch(str(state))
 
@@ -139,8 +148,6 @@ async def _migrate(
         before = await _read_state(conn)
         if before.position is Position.UNKNOWN:
             raise SchemaMismatch(str(before))
-        # Alembic begins and commits a transaction of its own for each migration.
-        await conn.commit()
         config = migration_config()
         try:
             await conn.run_sync(partial(_move, config=config, move=move))
@@ -157,24 +164,25 @@ def _move(connection: Connection, *, config: Config, move: Callable[[Config], No
 
 @asynccontextmanager
 async def migration_connection(database: Database) -> AsyncIterator[AsyncConnection]:
-    """Connect outside the pool, alone in migrating the schema, which exists then."""
+    """Begin a transaction outside the pool, alone in migrating the schema, which exists then."""
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=database.connect,
         poolclass=NullPool,
+        # Whatever the role's default is: waiting for the turn, then seeing what the others did.
+        isolation_level="READ COMMITTED",
         hide_parameters=True,
     )
     schema = {"schema": database.schema}
     with translated_errors(database.where):
-        async with engine.connect() as conn:
+        async with engine.begin() as conn:
             await conn.execute(_PREPARE, schema)
-            # The lock is the session's: it ends with the connection, whatever happens here.
+            # The lock is the transaction's: it ends with that, whatever happens here.
             await conn.execute(_WAIT_FOR_TURN, schema)
             await conn.execute(_LIMIT_WAITS)
             # CREATE SCHEMA asks for a privilege even where IF NOT EXISTS finds it there.
             if not (await conn.execute(_SCHEMA_EXISTS, schema)).scalar_one():
                 await conn.execute(CreateSchema(database.schema))
-            await conn.commit()
             yield conn
 
 

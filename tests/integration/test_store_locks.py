@@ -169,3 +169,31 @@ async def test_a_run_and_an_account_of_the_same_name_do_not_collide(database: Da
     async with Locks(database) as ours, Locks(database) as theirs:
         await ours.hold_run(run_id)
         assert await theirs.try_account(str(run_id)) is not None
+
+
+async def test_what_holds_the_locks_holds_back_nothing_else(database: Database) -> None:
+    async with Locks(database) as locks:
+        await locks.hold_run(uuid4())
+        assert await locks.try_account(ACCOUNT) is not None
+        assert await fetch(
+            database,
+            """
+            SELECT state, backend_xid, backend_xmin FROM pg_stat_activity
+            WHERE datname = current_database() AND pid IN (SELECT pid FROM pg_locks
+                WHERE locktype = 'advisory')
+            """,
+        ) == [{"state": "idle in transaction", "backend_xid": None, "backend_xmin": None}]
+
+
+async def test_locks_are_kept_however_short_an_idle_transaction_may_be(
+    database: Database, database_dsn: str
+) -> None:
+    name = database_dsn.partition("?")[0].rpartition("/")[2]
+    await change(
+        database, f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '10ms'"
+    )
+    async with Locks(database) as ours, Locks(database) as theirs:
+        assert await ours.try_account(ACCOUNT) is not None
+        await fetch(database, "SELECT pg_sleep(0.1)")
+        assert await theirs.try_account(ACCOUNT) is None
+        assert await fetch(database, HELD) == [{"locks": 1}]

@@ -187,11 +187,27 @@ async def test_a_table_in_the_way_is_told_and_nothing_is_half_done(empty: Databa
     assert await schema_state(empty) == EMPTY
 
 
-async def test_a_failed_migration_keeps_the_ones_before_it(empty: Database) -> None:
+async def test_a_failed_migration_leaves_the_schema_as_it_was(empty: Database) -> None:
     await change(empty, "CREATE VIEW sync_freshness AS SELECT 1 AS one")
     with pytest.raises(DatabaseError, match=r"42P07"):
         await upgrade(empty)
-    assert await schema_state(empty) == BEHIND
+    assert await schema_state(empty) == EMPTY
+    assert await relations(empty) == {"sync_freshness"}
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+async def test_what_others_migrated_meanwhile_is_seen_at_any_isolation(
+    empty: Database, empty_dsn: str, level: str
+) -> None:
+    name = empty_dsn.partition("?")[0].rpartition("/")[2]
+    await change(empty, f"ALTER DATABASE {name} SET default_transaction_isolation = '{level}'")
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(upgrade(empty)) for _ in range(3)]
+    assert sorted(task.result()[0].position.value for task in tasks) == [
+        "at head",
+        "at head",
+        "empty",
+    ]
 
 
 async def test_a_missing_privilege_is_told(empty: Database, empty_dsn: str) -> None:
