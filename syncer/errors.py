@@ -132,6 +132,10 @@ class DatabaseUnreachable(DatabaseError):
     """No connection could be made, or it was lost."""
 
 
+class DatabaseBusy(DatabaseError):
+    """Another session stood in the way; the same transaction may well succeed a little later."""
+
+
 class SchemaMismatch(DatabaseError):
     """The schema is not at the revision that this version needs."""
 

@@ -123,8 +123,9 @@ class Database:
 
         The body awaits nothing but the database. Raises DatabaseUnreachable when there is no
         connection or it is lost (whether a commit under way took effect is unknown then),
-        SchemaMismatch when a table or a column is not there, and DatabaseError for anything else
-        that the database refuses; our own errors and cancellation pass through.
+        DatabaseBusy when another session stood in the way, SchemaMismatch when a table or a column
+        is not there, and DatabaseError for anything else that the database refuses; our own errors
+        and cancellation pass through.
         """
         with translated_errors(self.where):
             async with self._engine.begin() as conn:

@@ -9,7 +9,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from syncer.errors import DatabaseError, DatabaseUnreachable, SchemaMismatch
+from syncer.errors import DatabaseBusy, DatabaseError, DatabaseUnreachable, SchemaMismatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,9 @@ DRIVER_ERRORS = (
 # Connection exceptions, wrong login, no such database, too many connections, shut down or starting,
 # idle for too long.
 _UNREACHABLE = ("08", "28", "3D", "53300", "57P01", "57P02", "57P03", "57P05", "25P03")
+
+# Serialization failure, deadlock, lock not available in time.
+_BUSY = ("40001", "40P01", "55P03")
 
 _OTHER_SCHEMA = ("42P01", "42703")  # undefined table, undefined column
 
@@ -78,7 +81,7 @@ def _translated(error: BaseException, where: str) -> DatabaseError:
         message = f"{message}: {_first_line(error)}"
     if sqlstate in _OTHER_SCHEMA:
         return SchemaMismatch(f"{message}; run `syncer migrate`")
-    return DatabaseError(message)
+    return DatabaseBusy(message) if sqlstate in _BUSY else DatabaseError(message)
 
 
 def _is_lost_connection(error: BaseException, sqlstate: str | None) -> bool:

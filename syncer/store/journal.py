@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from syncer.errors import DatabaseError, Superseded
+from syncer.errors import DatabaseError, Reason, Superseded
 from syncer.store.locks import RUN_KEY
 from syncer.store.tables import account_syncs, sync_runs, sync_state
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncConnection
-
-    from syncer.errors import Reason
 
 Trigger = Literal["start", "schedule", "command"]
 RunStatus = Literal["succeeded", "partial", "failed"]
@@ -163,6 +161,27 @@ async def fence_account(conn: AsyncConnection, account_id: str, started_at: date
     )
     if (await conn.execute(newer)).scalar_one():
         raise Superseded(f"account {account_id}: a walk that began later is stored already")
+
+
+async def recorded(
+    conn: AsyncConnection, run_id: UUID, account_id: str, account_name: str
+) -> AccountRecord | None:
+    """Return the outcome that the run has stored for the account; None: none yet.
+
+    It waits for a transaction of a lost connection that may still be committing one.
+    """
+    found = await conn.execute(
+        select(account_syncs)
+        .where(account_syncs.c.run_id == run_id, account_syncs.c.account_id == account_id)
+        .with_for_update()
+    )
+    row = found.mappings().one_or_none()
+    # A run that was taken for a dead one still has the last word.
+    if row is None or row["status"] in (None, "abandoned"):
+        return None
+    columns = {name: value for name, value in row.items() if name not in ("reason", "finished_at")}
+    reason = None if row["reason"] is None else Reason(row["reason"])
+    return AccountRecord(**columns, account_name=account_name, reason=reason)
 
 
 async def record_account(

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Self
 
 from syncer.errors import DatabaseError
 from syncer.store.failures import DRIVER_ERRORS, translated_errors
+from syncer.store.retries import ATTEMPTS, repeat
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
     from types import TracebackType
     from uuid import UUID
@@ -67,19 +69,27 @@ _CLOSE_TIMEOUT_S = 1.0
 class Locks:
     """Advisory locks of one run, on one connection of their own: `async with Locks(database)`.
 
+    `sleep` waits for seconds, and may cut them short.
+
     The server lets go of them when the connection ends, however the process ends. The connection
     stays in one transaction from its first statement to its end, which it never commits: so a
     pooler in transaction mode keeps one server connection for it, and closes that with it. The
     transaction is read-only and without a snapshot, so it holds nothing else back.
 
-    A lost connection is made anew once per call, and the run's lock is held on it again. The locks
-    of accounts are gone then, and another session may walk the same account: `fence_account` keeps
-    the older walk from being stored. Entering and every method raise DatabaseUnreachable when no
-    connection can be made, and DatabaseError when the new one fails as well.
+    A lost connection is made anew, and the run's lock is held on it again. The locks of accounts
+    are gone then, and another session may walk the same account: `fence_account` keeps the older
+    walk from being stored. The first call that finds the server away waits some seconds for its
+    return, the calls after that no more until it is back. Entering and every method raise
+    DatabaseUnreachable when no connection can be made, and DatabaseError when the new one fails as
+    well.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         self._database = database
+        self._sleep = sleep
+        self._is_away = False
         self._run_id: UUID | None = None
         # A connection carries one statement at a time, and accounts are walked concurrently.
         self._mutex = asyncio.Lock()
@@ -145,7 +155,10 @@ class Locks:
     async def _reconnect(self) -> None:
         # One that is merely too slow to answer would keep its locks.
         self._connection.terminate()
-        self._connection = await self._connect()
+        attempts = 1 if self._is_away else ATTEMPTS
+        self._is_away = True
+        self._connection = await repeat(self._connect, sleep=self._sleep, attempts=attempts)
+        self._is_away = False
         if self._run_id is None:
             return
         try:

@@ -65,10 +65,13 @@ class SyncState:
 
 @dataclass(frozen=True, slots=True)
 class LastWalk:
-    """When an account's last recorded walk began, by the database's clock, and how it ended."""
+    """When an account's last recorded walk began, by the database's clock, and how it ended.
+
+    `error_kind` is the stable word for what went wrong, None where it was complete.
+    """
 
     started_at: datetime
-    status: str
+    error_kind: str | None
 
 
 async def read_states(conn: AsyncConnection) -> list[SyncState]:
@@ -85,7 +88,7 @@ async def read_staleness(conn: AsyncConnection) -> dict[str, bool]:
 async def last_walk(conn: AsyncConnection, account_id: str) -> LastWalk | None:
     """The account's last recorded walk; None: none yet."""
     found = await conn.execute(
-        select(sync_state.c.last_started_at, sync_state.c.last_status).where(
+        select(sync_state.c.last_started_at, sync_state.c.last_error_kind).where(
             sync_state.c.account_id == account_id, sync_state.c.last_started_at.is_not(None)
         )
     )

@@ -6,22 +6,23 @@ import asyncio
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from structlog.contextvars import bound_contextvars
 
 from syncer.cloudflare.walk import Walk, WalkSettings, walk_account
 from syncer.errors import DatabaseError, Reason, Superseded
-from syncer.store.invoices import Batch, MergeCounts, merge_invoices
-from syncer.store.journal import AccountRecord, PreviousState, fence_account, record_account
-from syncer.store.state import LastWalk, last_walk
-from syncer.sync.outcome import Outcome, plain_outcome, walk_outcome
+from syncer.store.invoices import Batch, merge_invoices
+from syncer.store.journal import AccountRecord, PreviousState, fence_account
+from syncer.store.state import last_walk
+from syncer.sync.lines import announce_account
+from syncer.sync.outcome import plain_outcome, serves_tick, walk_outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import datetime, timedelta
-    from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,21 +32,11 @@ if TYPE_CHECKING:
     from syncer.store.engine import Database
     from syncer.store.locks import Locks
     from syncer.sync.observer import Observer
+    from syncer.sync.record import Recorder
 
 log = structlog.get_logger()
 
-COUNTS: Final = (
-    "pages",
-    "requests",
-    "retries",
-    "fetched",
-    "inserted",
-    "updated",
-    "unchanged",
-    "missing",
-    "rejected",
-    "total_reported",
-)
+_Record = TypeVar("_Record", AccountRecord, AccountRecord | None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,36 +50,50 @@ class AccountSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSync:
-    """Syncs the accounts of one run. `tick` is the schedule's time, for scheduled runs only.
+    """Syncs the accounts of one run. `tick` is the schedule's time, for scheduled runs only."""
 
-    `unrecorded` takes the outcomes that the database would not take.
-    """
-
-    run_id: UUID
     tick: datetime | None
     client: CloudflareClient
     database: Database
     locks: Locks
+    recorder: Recorder
     settings: AccountSettings
     observer: Observer
     stop: Stop
-    unrecorded: list[AccountRecord] = field(default_factory=list)
 
-    async def sync(self, account: Account) -> AccountRecord:
-        """Bring one account up to date and say how it went, in the journal and in the log."""
+    async def sync(self, account: Account) -> AccountRecord | None:
+        """Bring one account up to date and say how it went, in the journal and in the log.
+
+        None: another process has the account, and the caller may ask again or `leave` it there.
+        """
+        return await self._announced(account, self._sync)
+
+    async def leave(self, account: Account) -> AccountRecord:
+        """Record that another process has the account."""
+        return await self._announced(account, self._leave)
+
+    async def _announced(
+        self, account: Account, work: Callable[[Account], Awaitable[_Record]]
+    ) -> _Record:
         with bound_contextvars(account_id=account.id, account=account.name):
             began = time.monotonic()
-            self.observer.account_started(account)
-            record = await self._sync(account)
-            self.observer.account_finished(record)
-            _announce(record, duration_ms=round((time.monotonic() - began) * 1000))
+            record = await work(account)
+            if record is not None:
+                self.observer.account_finished(record)
+                announce_account(record, duration_ms=round((time.monotonic() - began) * 1000))
             return record
 
-    async def _sync(self, account: Account) -> AccountRecord:
+    async def _leave(self, account: Account) -> AccountRecord:
+        try:
+            return await self.recorder.skip(account, Reason.LOCKED)
+        except DatabaseError as error:
+            return self.recorder.postpone(account, error)
+
+    async def _sync(self, account: Account) -> AccountRecord | None:
         try:
             started_at = await self.locks.try_account(account.id)
             if started_at is None:
-                return await self._skip(account, Reason.LOCKED)
+                return None
             try:
                 return await self._sync_locked(account, started_at)
             finally:
@@ -97,27 +102,25 @@ class AccountSync:
                     with suppress(DatabaseError):
                         await self.locks.release_account(account.id)
         except DatabaseError as error:
-            # Not even the failure could be stored now; perhaps at the end of the run.
-            record = self._record(account, plain_outcome("failed", Reason.STORAGE, str(error)))
-            self.unrecorded.append(record)
-            return record
+            return self.recorder.postpone(account, error)
 
     async def _sync_locked(self, account: Account, started_at: datetime) -> AccountRecord:
+        self.observer.account_started(account)
         if self.stop.requested:
-            return await self._skip(account, Reason.INTERRUPTED)
+            return await self.recorder.skip(account, Reason.INTERRUPTED)
         if await self._is_fresh(account):
-            return await self._skip(account, Reason.FRESH)
+            return await self.recorder.skip(account, Reason.FRESH)
         if account.problem:
             outcome = plain_outcome("failed", Reason.ACCESS_DENIED, account.problem)
-            return await self._fail(account, started_at, Walk(), outcome)
+            return await self.recorder.fail(account, started_at, Walk(), outcome)
         walk, cut_short = await self._walk(account)
         try:
             return await self._store(account, started_at, walk, cut_short)
         except Superseded:
-            return await self._skip(account, Reason.LOCKED)
+            return await self.recorder.skip(account, Reason.LOCKED)
         except DatabaseError as error:
             outcome = plain_outcome("failed", Reason.STORAGE, str(error))
-            return await self._fail(account, started_at, walk, outcome)
+            return await self.recorder.fail(account, started_at, walk, outcome)
 
     async def _is_fresh(self, account: Account) -> bool:
         if self.tick is None:
@@ -152,95 +155,26 @@ class AccountSync:
             rejections=tuple(walk.rejections.values()),
             listed=walk.listed if proven else None,
         )
-        async with self.database.transaction() as conn:
+        previous = PreviousState()
+
+        async def write(conn: AsyncConnection) -> AccountRecord:
+            nonlocal previous
             await fence_account(conn, account.id, started_at)
-            counts = await merge_invoices(conn, account.id, self.run_id, batch)
-            if counts.withheld:
-                outcome = plain_outcome("incomplete", Reason.MASS_DISAPPEARANCE)
-            record = self._record(account, outcome, started_at=started_at, walk=walk, counts=counts)
-            previous = await self.journal(conn, record)
+            counts = await merge_invoices(conn, account.id, self.recorder.run_id, batch)
+            doubted = plain_outcome("incomplete", Reason.MASS_DISAPPEARANCE)
+            record = self.recorder.record_of(
+                account,
+                doubted if counts.withheld else outcome,
+                started_at=started_at,
+                walk=walk,
+                counts=counts,
+            )
+            previous = await self.recorder.record(conn, record)
+            return record
+
+        record = await self.recorder.commit(account, write)
         for reason, count in Counter(rejected.reason for rejected in batch.rejections).items():
             log.warning("invoice.rejected", reason=reason, count=count)
         if previous.consecutive_failures and record.status == "complete":
             log.info("account.recovered", failures=previous.consecutive_failures)
         return record
-
-    async def _fail(
-        self, account: Account, started_at: datetime, walk: Walk, outcome: Outcome
-    ) -> AccountRecord:
-        record = self._record(account, outcome, started_at=started_at, walk=walk)
-        async with self.database.transaction() as conn:
-            await fence_account(conn, account.id, started_at)
-            await self.journal(conn, record)
-        return record
-
-    async def _skip(self, account: Account, reason: Reason) -> AccountRecord:
-        record = self._record(account, plain_outcome("skipped", reason))
-        async with self.database.transaction() as conn:
-            await self.journal(conn, record)
-        return record
-
-    async def journal(self, conn: AsyncConnection, record: AccountRecord) -> PreviousState:
-        """Record an outcome in the caller's transaction; how the account stood before."""
-        return await record_account(conn, record, stale_after=self.settings.stale_after)
-
-    def _record(
-        self,
-        account: Account,
-        outcome: Outcome,
-        *,
-        started_at: datetime | None = None,
-        walk: Walk | None = None,
-        counts: MergeCounts | None = None,
-    ) -> AccountRecord:
-        walk = walk or Walk()
-        counts = counts or MergeCounts()
-        return AccountRecord(
-            run_id=self.run_id,
-            account_id=account.id,
-            account_name=account.name,
-            status=outcome.status,
-            reason=outcome.reason,
-            started_at=started_at,
-            pages=walk.pages,
-            requests=walk.tally.requests,
-            retries=walk.tally.retries,
-            fetched=len(walk.invoices) + len(walk.rejections),
-            inserted=counts.inserted,
-            updated=counts.updated,
-            unchanged=counts.unchanged,
-            missing=counts.missing,
-            rejected=counts.rejected,
-            total_reported=walk.total,
-            error_kind=outcome.error_kind,
-            error=outcome.error,
-            http_status=outcome.http_status,
-            cf_ray=outcome.cf_ray,
-        )
-
-
-def serves_tick(last: LastWalk, tick: datetime) -> bool:
-    """Whether a walk that another process made stands for this tick as well. Pure."""
-    return last.status == "complete" and last.started_at >= tick
-
-
-def _announce(record: AccountRecord, *, duration_ms: int) -> None:
-    """Write the account's canonical line."""
-    counts = {name: getattr(record, name) for name in COUNTS}
-    if record.status == "complete":
-        log.info("account.synced", status=record.status, **counts, duration_ms=duration_ms)
-        return
-    why = {
-        "status": record.status,
-        "reason": record.reason,
-        "error_kind": record.error_kind,
-        "error": record.error,
-        "http_status": record.http_status,
-        "cf_ray": record.cf_ray,
-    }
-    if record.status == "skipped":
-        log.info("account.skipped", reason=record.reason, error=record.error)
-    elif record.status == "incomplete":
-        log.warning("account.incomplete", **why, **counts, duration_ms=duration_ms)
-    else:
-        log.error("account.failed", **why, **counts, duration_ms=duration_ms)

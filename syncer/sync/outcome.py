@@ -9,9 +9,11 @@ from syncer.errors import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from syncer.cloudflare.walk import Walk
     from syncer.store.journal import AccountStatus, RunStatus
+    from syncer.store.state import LastWalk
 
 # For reasons without an error of their own: what happened, and what to do.
 EXPLANATIONS: Final = {
@@ -26,6 +28,15 @@ EXPLANATIONS: Final = {
     Reason.MASS_DISAPPEARANCE: "more than half of the account's invoices are gone from the API;"
     " none was marked missing: see whether the account and its credential are the right ones",
 }
+
+# Its network, its database, its time, and the credential as it last read it.
+_TROUBLES_OF_A_PROCESS: Final = (
+    Reason.UNAVAILABLE,
+    Reason.STORAGE,
+    Reason.TIMEOUT,
+    Reason.INTERRUPTED,
+    Reason.ACCESS_DENIED,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +81,14 @@ def plain_outcome(status: AccountStatus, reason: Reason, error: str | None = Non
 def is_well(status: AccountStatus, reason: Reason | None) -> bool:
     """Whether an account needs nobody's attention: complete, or in another process' hands."""
     return status == "complete" or reason in (Reason.LOCKED, Reason.FRESH)
+
+
+def serves_tick(last: LastWalk, tick: datetime) -> bool:
+    """Whether a walk that another process made stands for this tick as well.
+
+    What the API said of the account, it would say again; what befell that process may spare this.
+    """
+    return last.started_at >= tick and last.error_kind not in _TROUBLES_OF_A_PROCESS
 
 
 def run_status(outcomes: Iterable[tuple[AccountStatus, Reason | None]]) -> RunStatus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
 import structlog
@@ -13,11 +13,15 @@ from structlog.contextvars import bound_contextvars
 
 from syncer.store.journal import AccountRecord, abandon_dead_runs, begin_run, finish_run
 from syncer.store.locks import Locks
-from syncer.sync.account import COUNTS, AccountSettings, AccountSync
+from syncer.store.migrate import refuse_other_revision
+from syncer.store.retries import repeat
+from syncer.sync.account import AccountSettings, AccountSync
+from syncer.sync.lines import sums
 from syncer.sync.outcome import is_well, run_status
+from syncer.sync.record import Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from syncer.account import Account
@@ -28,6 +32,13 @@ if TYPE_CHECKING:
     from syncer.sync.observer import Observer
 
 log = structlog.get_logger()
+
+# How soon a scheduled run notices that a rival which died has let go of an account.
+LOOK_AGAIN_S: Final = 1.0
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,30 +88,48 @@ class Runner:
         trigger: Trigger,
         stop: Stop,
         tick: datetime | None = None,
+        is_pressed: Callable[[], bool] = _never,
     ) -> RunResult:
         """Sync every account once.
 
-        `tick` is the time on the schedule that a scheduled run stands for. Raises
-        `DatabaseUnreachable` or `SchemaMismatch` when not even the journal can be kept.
+        `tick` is the time on the schedule that a scheduled run stands for. Such a run stays until
+        each account has been walked for its tick, by whomever: where another process has one, it
+        waits, and takes the account over when that process ends. `is_pressed` says when there is no
+        more time for that. Any other run leaves such an account where it is.
+
+        Raises `DatabaseUnreachable` or `SchemaMismatch` when not even the journal can be kept.
         """
         run_id = uuid4()
         with bound_contextvars(run_id=str(run_id)):
             began = time.monotonic()
-            async with Locks(self._database) as locks:
+            async with Locks(self._database, sleep=stop.pause) as locks:
                 await self._begin(run_id, accounts, trigger, locks)
                 log.info("run.started", trigger=trigger, tick=tick, accounts_total=len(accounts))
-                account_sync = AccountSync(
+                recorder = Recorder(
                     run_id=run_id,
+                    database=self._database,
+                    stale_after=self._settings.account.stale_after,
+                    stop=stop,
+                )
+                account_sync = AccountSync(
                     tick=tick,
                     client=self._client,
                     database=self._database,
                     locks=locks,
+                    recorder=recorder,
                     settings=self._settings.account,
                     observer=self._observer,
                     stop=stop,
                 )
-                records = await self._sync_all(account_sync, accounts)
-                result = await self._finish(account_sync, records)
+                held, records = await self._sync_all(account_sync, accounts)
+                if held and tick is not None:
+                    log.info("run.waiting", accounts=len(held))
+                while held and tick is not None and not (stop.requested or is_pressed()):
+                    await stop.pause(LOOK_AGAIN_S)
+                    held, more = await self._sync_all(account_sync, held)
+                    records += more
+                records += [await account_sync.leave(account) for account in held]
+                result = await self._finish(recorder, records)
             self._announce(result, trigger, duration_ms=round((time.monotonic() - began) * 1000))
             return result
 
@@ -110,6 +139,8 @@ class Runner:
         # The lock comes first: a run without it is taken for one whose process has died.
         await locks.hold_run(run_id)
         async with self._database.transaction() as conn:
+            # It may have been migrated, or be another server's, since the last run.
+            await refuse_other_revision(conn)
             abandoned = await abandon_dead_runs(conn)
             await begin_run(
                 conn,
@@ -124,29 +155,33 @@ class Runner:
 
     async def _sync_all(
         self, account_sync: AccountSync, accounts: Sequence[Account]
-    ) -> list[AccountRecord]:
+    ) -> tuple[list[Account], list[AccountRecord]]:
+        """Sync the accounts; those that another process has come back as they are."""
         waiting = iter(accounts)
         async with asyncio.TaskGroup() as group:
             workers = [
                 group.create_task(_work(account_sync, waiting))
                 for _ in range(min(self._settings.concurrent_accounts, len(accounts)))
             ]
-        return [record for worker in workers for record in worker.result()]
+        ends = [end for worker in workers for end in worker.result()]
+        held = [account for account, record in ends if record is None]
+        return held, [record for _, record in ends if record is not None]
 
-    async def _finish(self, account_sync: AccountSync, records: list[AccountRecord]) -> RunResult:
-        run_id = account_sync.run_id
+    async def _finish(self, recorder: Recorder, records: list[AccountRecord]) -> RunResult:
         status = run_status((record.status, record.reason) for record in records)
-        async with self._database.transaction() as conn:
-            for record in account_sync.unrecorded:
-                await account_sync.journal(conn, record)
-            await finish_run(conn, run_id, status=status, accounts_complete=_complete(records))
-        return RunResult(run_id, status, tuple(records))
+
+        async def work() -> None:
+            async with self._database.transaction() as conn:
+                await recorder.record_postponed(conn)
+                await finish_run(
+                    conn, recorder.run_id, status=status, accounts_complete=_complete(records)
+                )
+
+        await repeat(work, sleep=recorder.stop.pause)
+        return RunResult(recorder.run_id, status, tuple(records))
 
     def _announce(self, result: RunResult, trigger: Trigger, *, duration_ms: int) -> None:
         """Write the run's canonical line."""
-        sums = {
-            name: sum(getattr(record, name) or 0 for record in result.records) for name in COUNTS
-        }
         say = log.info if result.status == "succeeded" else log.warning
         say(
             "run.finished",
@@ -156,7 +191,7 @@ class Runner:
             accounts_complete=_complete(result.records),
             version=self._settings.version,
             host=self._settings.host,
-            **sums,
+            **sums(result.records),
             duration_ms=duration_ms,
         )
 
@@ -165,5 +200,7 @@ def _complete(records: Sequence[AccountRecord]) -> int:
     return sum(record.status == "complete" for record in records)
 
 
-async def _work(account_sync: AccountSync, waiting: Iterator[Account]) -> list[AccountRecord]:
-    return [await account_sync.sync(account) for account in waiting]
+async def _work(
+    account_sync: AccountSync, waiting: Iterator[Account]
+) -> list[tuple[Account, AccountRecord | None]]:
+    return [(account, await account_sync.sync(account)) for account in waiting]

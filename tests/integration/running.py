@@ -21,7 +21,7 @@ from syncer.sync.observer import Unobserved
 from syncer.sync.run import Runner, RunResult, RunSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from datetime import datetime
 
     from syncer.store.engine import Database
@@ -74,10 +74,11 @@ class Site:
         trigger: Trigger = "command",
         tick: datetime | None = None,
         stop: Stop | None = None,
+        is_pressed: Callable[[], bool] = lambda: False,
     ) -> RunResult:
         accounts = list(self.accounts.values())
         return await self.runner(settings).run(
-            accounts, trigger=trigger, tick=tick, stop=stop or Stop()
+            accounts, trigger=trigger, tick=tick, stop=stop or Stop(), is_pressed=is_pressed
         )
 
     async def rows(self, query: str, **values: object) -> list[Row]:

@@ -20,6 +20,7 @@ from syncer.store.journal import (
     fence_account,
     finish_run,
     record_account,
+    recorded,
 )
 from syncer.store.locks import Locks
 from syncer.store.state import LastWalk, SyncState, last_walk, read_staleness, read_states
@@ -274,7 +275,31 @@ async def test_the_last_walk_is_known_once_there_was_one(database: Database) -> 
         assert await last_walk(conn, ACCOUNT) is None
     await record(database, FAILED)
     async with database.transaction() as conn:
-        assert await last_walk(conn, ACCOUNT) == LastWalk(EARLY, "failed")
+        assert await last_walk(conn, ACCOUNT) == LastWalk(EARLY, FAILED.error_kind)
+    await record(database, COMPLETE)
+    async with database.transaction() as conn:
+        assert await last_walk(conn, ACCOUNT) == LastWalk(EARLY, None)
+
+
+@pytest.mark.parametrize("outcome", [COMPLETE, FAILED])
+async def test_what_a_run_has_recorded_is_read_back_as_it_was(
+    database: Database, outcome: AccountRecord
+) -> None:
+    run_id = await begin(database)
+    outcome = replace(outcome, run_id=run_id)
+    async with database.transaction() as conn:
+        assert await recorded(conn, run_id, ACCOUNT, "production") is None
+        await record_account(conn, outcome, stale_after=HOUR)
+    async with database.transaction() as conn:
+        assert await recorded(conn, run_id, ACCOUNT, "production") == outcome
+        assert await recorded(conn, run_id, "unknown", "unknown") is None
+
+
+async def test_an_abandoned_outcome_is_still_to_come(database: Database) -> None:
+    run_id = await begin(database)
+    async with database.transaction() as conn:
+        assert await abandon_dead_runs(conn) == [run_id]
+        assert await recorded(conn, run_id, ACCOUNT, "production") is None
 
 
 async def test_an_older_walk_cannot_overwrite_a_newer_one(database: Database) -> None:

@@ -111,7 +111,12 @@ async def test_no_call_goes_on_without_the_lock_of_the_run(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost: list[asyncpg.Connection] = []
-    async with Locks(database) as locks:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async with Locks(database, sleep=sleep) as locks:
         await locks.hold_run(uuid4())
         await end_sessions_with_locks(database)
         connect = database.connect
@@ -126,7 +131,9 @@ async def test_no_call_goes_on_without_the_lock_of_the_run(
             for call in (locks.try_account, locks.release_account):
                 with pytest.raises(DatabaseUnreachable, match=database.where):
                     await call(ACCOUNT)
-        assert len(lost) == 2
+        # The first call waits for the server, the second one no more.
+        assert pauses == [0.5, 1, 2, 4]
+        assert len(lost) == 5 + 1
         assert await fetch(database, HELD) == [{"locks": 0}]
         assert await locks.try_account(ACCOUNT) is not None
         assert await fetch(database, HELD) == [{"locks": 2}]

@@ -1,14 +1,18 @@
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from syncer.cloudflare.client import Tally
 from syncer.cloudflare.walk import Walk
 from syncer.errors import CloudflareError, Reason, Unavailable
 from syncer.store.journal import AccountStatus, RunStatus
+from syncer.store.state import LastWalk
 from syncer.sync.outcome import (
     EXPLANATIONS,
     Outcome,
     plain_outcome,
     run_status,
+    serves_tick,
     walk_outcome,
 )
 
@@ -79,3 +83,22 @@ def test_a_run_is_as_good_as_its_accounts(
 def test_every_reason_without_an_error_explains_itself() -> None:
     assert plain_outcome("skipped", Reason.FRESH).error == EXPLANATIONS[Reason.FRESH]
     assert plain_outcome("failed", Reason.STORAGE, "disk full").error == "disk full"
+
+
+TICK = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("error_kind", "serves"),
+    [
+        (None, True),
+        *[(reason, True) for reason in ("not_found", "rate_limited", "fewer_than_reported")],
+        *[(reason, False) for reason in ("unavailable", "storage", "timeout", "interrupted")],
+        ("access_denied", False),
+    ],
+)
+def test_a_walk_serves_its_tick_unless_only_its_process_had_trouble(
+    error_kind: str | None, *, serves: bool
+) -> None:
+    assert serves_tick(LastWalk(TICK, error_kind), TICK) is serves
+    assert not serves_tick(LastWalk(TICK - timedelta(seconds=1), error_kind), TICK)

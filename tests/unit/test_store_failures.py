@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from syncer.errors import DatabaseError, DatabaseUnreachable
+from syncer.errors import DatabaseBusy, DatabaseError, DatabaseUnreachable
 from syncer.store.failures import translated_errors, unreachable
 
 WHERE = "db.example:5432/ledger"
@@ -46,16 +46,29 @@ def test_a_lost_connection_is_unreachable(error: Exception) -> None:
         (asyncpg.InternalClientError("SECRET"), "InternalClientError"),
         (asyncpg.RaiseError("SECRET"), "P0001 RaiseError"),
         (asyncpg.InvalidTextRepresentationError("SECRET"), "22P02 InvalidTextRepresentationError"),
-        (
-            asyncpg.DeadlockDetectedError("deadlock detected\nDETAIL: SECRET"),
-            "40P01 DeadlockDetectedError: deadlock detected",
-        ),
         (asyncpg.DiskFullError("no space left"), "53100 DiskFullError: no space left"),
     ],
 )
 def test_other_errors_tell_no_values(error: Exception, message: str) -> None:
     failure = translated(error)
     assert type(failure) is DatabaseError
+    assert str(failure) == f"PostgreSQL at {WHERE}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            asyncpg.DeadlockDetectedError("deadlock detected\nDETAIL: SECRET"),
+            "40P01 DeadlockDetectedError: deadlock detected",
+        ),
+        (asyncpg.SerializationError("try again"), "40001 SerializationError: try again"),
+        (asyncpg.LockNotAvailableError("in use"), "55P03 LockNotAvailableError: in use"),
+    ],
+)
+def test_what_another_session_causes_may_pass(error: Exception, message: str) -> None:
+    failure = translated(error)
+    assert type(failure) is DatabaseBusy
     assert str(failure) == f"PostgreSQL at {WHERE}: {message}"
 
 
