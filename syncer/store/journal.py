@@ -247,6 +247,7 @@ def _state_after(
     if record.status == "complete":
         return state | {
             "last_complete_at": finished_at,
+            "complete_as_of": record.started_at,
             "last_error_kind": None,
             "last_error": None,
             "consecutive_failures": 0,

@@ -41,7 +41,8 @@ class SyncState:
     """A row of `sync_state`, with what follows from it at the time of reading.
 
     `age` is the time since the last complete walk (None: never), `stale` whether that exceeds
-    `stale_after`, `invoices` the number of stored invoices that are not missing.
+    `stale_after`, `complete_as_of` when that walk began: what the API listed then is stored.
+    `invoices` is the number of stored invoices that are not missing.
     """
 
     account_id: str
@@ -58,6 +59,7 @@ class SyncState:
     invoices_fetched: int
     total_reported: int | None
     stale_after: timedelta
+    complete_as_of: datetime | None
     stale: bool
     age: timedelta | None
     invoices: int

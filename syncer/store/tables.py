@@ -181,6 +181,11 @@ sync_state = Table(
         server_default=text("'01:00:00'::interval"),
         comment="Age of the last complete sync past which the account is stale",
     ),
+    Column(
+        "complete_as_of",
+        _Moment,
+        comment="What the API listed at this time is stored: when the last complete walk began",
+    ),
     PrimaryKeyConstraint("account_id", name="sync_state_pkey"),
     CheckConstraint(
         "last_status IN ('complete', 'incomplete', 'failed')", name="sync_state_last_status_check"

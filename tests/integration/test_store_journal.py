@@ -179,6 +179,7 @@ async def test_a_complete_walk_makes_the_state(database: Database) -> None:
         invoices_fetched=120,
         total_reported=2**62,
         stale_after=HOUR,
+        complete_as_of=EARLY,
         stale=False,
         age=found.age,
         invoices=5,
@@ -200,6 +201,7 @@ async def test_failures_add_up_until_a_walk_is_complete(database: Database) -> N
     assert await record(database, FAILED) == PreviousState(0)
     fourth = await state(database)
     assert fourth.last_complete_at == third.last_complete_at
+    assert fourth.complete_as_of == third.complete_as_of == EARLY
     assert (fourth.last_status, fourth.consecutive_failures) == ("failed", 1)
 
 

@@ -7,6 +7,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 ROOT = Path(__file__).parents[2]
-HEAD = "0002"
+HEAD = "0003"
 EMPTY = SchemaState(None, HEAD, Position.EMPTY)
 BEHIND = SchemaState("0001", HEAD, Position.BEHIND)
 AT_HEAD = SchemaState(HEAD, HEAD, Position.AT_HEAD)
@@ -89,24 +90,53 @@ async def test_up_and_down_and_up_again(empty: Database) -> None:
     assert await relations(empty) == RELATIONS
 
 
+async def test_accounts_keep_what_they_were_complete_as_of(empty: Database) -> None:
+    await upgrade(empty, "0002")
+    await change(
+        empty, "INSERT INTO sync_state (account_id, account_name) VALUES ('a', ''), ('b', '')"
+    )
+    await change(
+        empty,
+        """
+        WITH run AS (
+            INSERT INTO sync_runs (id, trigger, started_at, status, version, host)
+            VALUES (gen_random_uuid(), 'command', now(), 'partial', '', ''),
+                (gen_random_uuid(), 'command', now(), 'partial', '', '')
+            RETURNING id
+        )
+        INSERT INTO account_syncs (run_id, account_id, started_at, status)
+        SELECT min(id::text)::uuid, 'a', timestamptz '2026-01-01 10:15+00', 'complete' FROM run
+        UNION ALL
+        SELECT max(id::text)::uuid, 'a', timestamptz '2026-01-01 10:30+00', 'failed' FROM run
+        """,
+    )
+    await upgrade(empty)
+    assert await fetch(
+        empty, "SELECT account_id, complete_as_of FROM sync_freshness ORDER BY 1"
+    ) == [
+        {"account_id": "a", "complete_as_of": datetime(2026, 1, 1, 10, 15, tzinfo=UTC)},
+        {"account_id": "b", "complete_as_of": None},
+    ]
+
+
 async def test_a_schema_that_is_not_at_head_is_refused_with_what_to_do(empty: Database) -> None:
     with pytest.raises(SchemaMismatch) as caught:
         await require_head(empty)
     assert str(caught.value) == (
-        "the database schema holds no tables of syncer yet, and this version needs revision 0002:"
+        "the database schema holds no tables of syncer yet, and this version needs revision 0003:"
         " run `syncer migrate`"
     )
     await upgrade(empty, "0001")
     with pytest.raises(SchemaMismatch) as caught:
         await require_head(empty)
     assert str(caught.value) == (
-        "the database schema is at revision 0001, and this version needs 0002: run `syncer migrate`"
+        "the database schema is at revision 0001, and this version needs 0003: run `syncer migrate`"
     )
     await upgrade(empty)
     state = await schema_state(empty)
     assert state.at_head
     assert str(state) == (
-        "the database schema is at revision 0002, the one that this version needs"
+        "the database schema is at revision 0003, the one that this version needs"
     )
 
 
@@ -117,7 +147,7 @@ async def test_a_newer_schema_is_left_alone(database: Database, found: list[str]
         await change(database, "INSERT INTO alembic_version VALUES (:revision)", revision=revision)
     message = (
         f"the database schema is at revision {', '.join(found)}, which this version does not know"
-        " (it needs 0002): use the newer syncer that migrated it"
+        " (it needs 0003): use the newer syncer that migrated it"
     )
     for refused in (require_head(database), upgrade(database), downgrade(database, "base")):
         with pytest.raises(SchemaMismatch) as caught:
@@ -162,7 +192,7 @@ async def test_processes_that_start_together_take_turns(empty: Database, empty_d
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(python("-c", STARTS, empty_dsn)) for _ in range(4)]
     moves = [task.result() for task in tasks]
-    assert sorted(moves) == [(0, "0002 0002\n")] * 3 + [(0, "None 0002\n")]
+    assert sorted(moves) == [(0, "0003 0003\n")] * 3 + [(0, "None 0003\n")]
     named = Database(empty_dsn, schema="ledger")
     assert await relations(empty) == set()
     await require_head(named)
@@ -285,9 +315,9 @@ async def test_developers_can_use_alembic_itself(
     await alembic("upgrade", "head")
     assert "No new upgrade operations detected" in await alembic("check")
     assert HEAD in await alembic("current")
-    await alembic("revision", "--autogenerate", "--rev-id", "0003", "-m", "nothing new")
-    made = tmp_path / "alembic" / "versions" / "0003_nothing_new.py"
-    assert "down_revision = '0002'" in made.read_text()
+    await alembic("revision", "--autogenerate", "--rev-id", "0004", "-m", "nothing new")
+    made = tmp_path / "alembic" / "versions" / "0004_nothing_new.py"
+    assert "down_revision = '0003'" in made.read_text()
     await alembic("downgrade", "base")
     monkeypatch.delenv("SYNCER_DATABASE__URL")
     assert "CREATE VIEW invoice_changes" in await alembic("upgrade", "head", "--sql")
