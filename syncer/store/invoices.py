@@ -141,6 +141,18 @@ FROM compared
 """)
 
 
+_texts = attrgetter(
+    "id",
+    "status",
+    "currency",
+    "created_by",
+    "description",
+    "invoice_origin",
+    "invoice_pdf",
+    "extra",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What one walk of an account fetched.
@@ -183,7 +195,7 @@ async def merge_invoices(
     absence = await find_absence(conn, account_id, batch.listed)
     withheld = is_mass_disappearance(absence)
     inserted = updated = 0
-    for rows in in_slices(sorted(batch.invoices, key=attrgetter("id"))):
+    for rows in in_slices(sorted(batch.invoices, key=attrgetter("id")), _texts):
         columns = {name: [getattr(row, name) for row in rows] for name in Invoice.__struct_fields__}
         target = {"account_id": account_id, "run_id": run_id, "bookkeeping": BOOKKEEPING}
         counts = (await conn.execute(_MERGE, columns | target)).one()

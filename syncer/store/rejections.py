@@ -31,7 +31,9 @@ async def keep_rejections(
     conn: AsyncConnection, account_id: str, run_id: UUID, rejections: Sequence[Rejection]
 ) -> None:
     """Store the records that are not stored yet; the caller owns the transaction."""
-    for rows in in_slices(sorted(rejections, key=attrgetter("digest"))):
+    for rows in in_slices(
+        sorted(rejections, key=attrgetter("digest")), attrgetter("reason", "payload")
+    ):
         await conn.execute(
             _KEEP,
             {
