@@ -7,15 +7,20 @@ costs its page, nor its account's transaction.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from syncer.invoice import Invoice, Rejection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # PostgreSQL's numeric holds this many digits before and after the decimal point.
 MAX_INTEGER_DIGITS: Final = 131_072
@@ -32,7 +37,15 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_TIME_DIGITS: Final = 14
 MAX_TIME_FRACTION_DIGITS: Final = 30
 
-_PDF_LINK = re.compile(rb'("invoice_pdf"\s*:\s*)"(?:[^"\\]|\\.)*"')
+_DOCUMENTED: Final = frozenset(Invoice.__struct_fields__) - {"created_at", "extra"} | {"created"}
+# The link's name and value in JSON, however the name is escaped; a value that is not the documented
+# text may be an object or a list with links in it.
+_NAME: Final = "".join(rf"(?:{letter}|\\u00{ord(letter):02x})" for letter in "invoice_pdf")
+_TEXT: Final = r'"(?:[^"\\]++|\\.)*+"'
+_PDF_LINK: Final = re.compile(
+    rf'("(?i:{_NAME})"\s*:\s*)(?:{_TEXT}|[\[{{](?:[^"\[\]{{}}]++|{_TEXT})*+[\]}}])'.encode(),
+    re.DOTALL,
+)
 _decoder = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _KINDS: Final = {bool: "a boolean", str: "a text", list: "a list", dict: "an object"}
@@ -51,19 +64,24 @@ def decode_record(raw: bytes) -> Invoice | Rejection:
     """
     try:
         record = _decoder.decode(raw)
-        given_id = record.get("id")
-        return _invoice(record)
+        repeated = _repeated_fields(raw, record)
+        given_id = record.get("id") if "id" not in repeated else None
+        return _invoice(record, repeated)
     except _UnusableError as error:
-        return _rejection(str(error), raw, given_id if isinstance(given_id, str) else None)
+        return _rejection(str(error), raw, given_id)
     except msgspec.ValidationError:
         return _rejection("it is not an object, or holds a number of thousands of digits", raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, InvalidOperation):
+    except InvalidOperation:
+        return _rejection("it holds a number with an exponent beyond all bounds", raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return _rejection("it is not valid JSON (perhaps NaN, or half a surrogate pair)", raw)
     except RecursionError:
         return _rejection("it is nested too deeply", raw)
 
 
-def _invoice(record: dict[str, object]) -> Invoice:
+def _invoice(record: dict[str, object], repeated: Sequence[str]) -> Invoice:
+    if repeated:
+        raise _UnusableError(f"{repeated[0]} is given twice")
     return Invoice(
         id=_id(record.pop("id", None)),
         currency=_required_text("currency", record.pop("currency", None)),
@@ -83,11 +101,44 @@ def _invoice(record: dict[str, object]) -> Invoice:
     )
 
 
-def _rejection(reason: str, raw: bytes, given_id: str | None = None) -> Rejection:
+def _repeated_fields(raw: bytes, record: dict[str, object]) -> list[str]:
+    """What is given twice: documented fields by their names, then any others as one.
+
+    JSON leaves open which of the two counts; the decoder took the last.
+    """
+    # In JSON "//" stands only within texts, and so does the colon of "://". Where the others are
+    # as many as the distinct fields, each is the one behind a name: no name comes twice, and no
+    # object is nested. That settles an ordinary record.
+    if raw.count(b":") - raw.count(b"://") == len(record):
+        return []
+    objects: list[list[str]] = []
+    json.loads(
+        raw,
+        object_pairs_hook=lambda pairs: objects.append([name for name, _ in pairs]),
+        parse_int=str,
+        parse_float=str,
+    )
+    *nested, fields = objects  # the outermost object is the last to end
+    twice = [name for name, count in Counter(fields).items() if count > 1]
+    documented = sorted(_DOCUMENTED.intersection(twice))
+    if len(documented) < len(twice) or any(len(set(names)) < len(names) for names in nested):
+        return [*documented, "an undocumented or nested field"]
+    return documented
+
+
+def _rejection(reason: str, raw: bytes, given_id: object = None) -> Rejection:
     # A NUL byte, which is no JSON either, is the one character that PostgreSQL's text cannot hold.
     payload = raw.decode(errors="backslashreplace").replace("\x00", "\\u0000")
-    digest = hashlib.sha256(_PDF_LINK.sub(rb"\1null", raw)).digest()
-    return Rejection(reason=reason, payload=payload, digest=digest, id=given_id or None)
+    return Rejection(reason=reason, payload=payload, digest=_digest(raw), id=_readable_id(given_id))
+
+
+def _digest(raw: bytes) -> bytes:
+    return hashlib.sha256(_PDF_LINK.sub(rb"\1null", raw)).digest()
+
+
+def _readable_id(value: object) -> str | None:
+    # What holds a NUL is none of the API's ids, and could be any of them garbled.
+    return value if isinstance(value, str) and value and "\x00" not in value else None
 
 
 def _text(name: str, value: object) -> str | None:

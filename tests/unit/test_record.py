@@ -103,7 +103,8 @@ def test_nulls_are_the_same_as_absence() -> None:
         ({"amount_remaining": '"10"'}, "amount_remaining is a text, not a number"),
         ({"amount_due": "1e131072"}, "amount_due has more digits than PostgreSQL's numeric can"),
         ({"amount_due": "1e-16384"}, "amount_due has more digits than PostgreSQL's numeric can"),
-        ({"amount_due": "1e99999999999999999999"}, "it is not valid JSON"),
+        ({"amount_due": "1e99999999999999999999"}, "it holds a number with an exponent beyond"),
+        ({"new": "[0e-99999999999999999999]"}, "it holds a number with an exponent beyond"),
         ({"amount_due": "9" * 5000}, "it is not an object, or holds a number of thousands of"),
         ({"status": "5"}, "status is a number, not a text"),
         ({"description": '"a\\u0000b"'}, "description holds a NUL character"),
@@ -133,6 +134,12 @@ def test_what_cannot_be_stored_exactly_is_rejected_with_a_reason(
     assert rejection.payload == raw.decode()
 
 
+def test_an_id_with_a_nul_is_none() -> None:
+    # Asked for among what is listed, PostgreSQL would refuse the whole account.
+    assert rejected(record(id='"in_1\\u0000"')).id is None
+    assert rejected(record(id='"in_1"', currency=None)).id == "in_1"
+
+
 @pytest.mark.parametrize("raw", [b"null", b"1", b'"x"', b"[]"])
 def test_what_is_no_object_is_rejected(raw: bytes) -> None:
     assert "it is not an object" in rejected(raw).reason
@@ -146,11 +153,29 @@ def test_nesting_beyond_the_parser_is_a_rejection() -> None:
     assert rejected(b'{"x":' + b"[" * 100_000).reason == "it is nested too deeply"
 
 
-def test_a_new_pdf_link_makes_no_new_rejection() -> None:
-    first = rejected(record(id=None, invoice_pdf='"https://a.test/\\"1"'))
-    second = rejected(record(id=None, invoice_pdf='"https://a.test/2"'))
-    other = rejected(record(id=None, invoice_pdf='"https://a.test/1"', status='"paid"'))
+@pytest.mark.parametrize(
+    ("name", "link"),
+    [
+        ("invoice_pdf", '"https://a.test/\\"{}"'),
+        ("invoice_pdf", '"https://a.test/\n\\\n{}"'),
+        ("invoice\\u005fpdf", '"https://a.test/{}"'),
+        ("\\u0069nvoice_\\u0070df", '"https://a.test/{}"'),
+        ("invoice_pdf", '{{"url":"https://a.test/}}{}"}}'),
+        ("invoice_pdf", '["https://a.test/]{}"]'),
+        ("tax", '{{"invoice_pdf" : "https://a.test/{}"}}'),
+        ("invoice_pdf", '"https://a.test/{0}","invoice_pdf":"https://b.test/{0}"'),
+    ],
+)
+def test_a_new_pdf_link_makes_no_new_rejection(name: str, link: str) -> None:
+    first = rejected(record(id=None, **{name: link.format(1)}))
+    second = rejected(record(id=None, **{name: link.format(2)}))
+    other = rejected(record(id=None, **{name: link.format(1)}, status='"paid"'))
     assert first.digest == second.digest != other.digest
+
+
+def test_a_link_without_end_is_looked_through_once() -> None:
+    raw = b'{"invoice_pdf":"' * 50_000 + b"\\" * 4_000_001
+    assert rejected(raw).payload == raw.decode()
 
 
 def test_no_repr_shows_a_link_or_a_payload() -> None:
