@@ -29,7 +29,7 @@ from syncer.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from syncer.invoice import Invoice, Rejection
 
@@ -87,16 +87,20 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 
 class _Result(msgspec.Struct, frozen=True):
-    invoices: list[msgspec.Raw]
+    invoices: msgspec.Raw
     pagination: _Pagination | None = None
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
 _result = msgspec.json.Decoder(_Result)
-# Only finds where a record ends, over NaN, lone surrogates and control characters too.
-_lenient = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)
-_INVOICES = re.compile(r'"invoices"\s*:\s*\[')
-_SEPARATOR = re.compile(r"[\s,]*")
+_list = msgspec.json.Decoder(list[msgspec.Raw])
+_INVOICES = re.compile(rb'"invoices"\s*:\s*\[')
+# A whole text, within which no bracket counts; a bracket or a comma; or what is between them.
+_PART = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},"]|[^\[\]{},"]++', re.DOTALL)
+_WHITESPACE: Final = b" \t\r\n"
+# No list of invoices looks like this: it shows whether what was cut out was the right one.
+_CUT_OUT: Final = b"[0]"
+_RAY = re.compile(r"[\x21-\x7e]{1,100}")
 
 
 def decode_page(status: int, headers: Mapping[str, str], body: bytes) -> Page:
@@ -112,7 +116,7 @@ def decode_page(status: int, headers: Mapping[str, str], body: bytes) -> Page:
     except (ValueError, RecursionError) as error:
         # Texts of msgspec and json name places and types, never values.
         raise MalformedResponse(
-            f"the answer cannot be read: {error}", status=status, ray_id=headers.get("CF-Ray")
+            f"the answer cannot be read: {error}", status=status, ray_id=_ray_id(headers)
         ) from None
     if page is None:
         raise _error(status, headers, body)
@@ -122,17 +126,14 @@ def decode_page(status: int, headers: Mapping[str, str], body: bytes) -> Page:
 def _page(body: bytes) -> Page | None:
     """None where the envelope says `success: false`; ValueError for what is not as documented."""
     try:
-        return _documented_page(body, aside=())
+        rest, records = _set_records_aside(body)
     except msgspec.ValidationError:
         raise
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         # One bad record makes the whole document unreadable to a strict reader.
-        rest, records = _set_records_aside(body)
-        return _documented_page(rest, aside=records)
-
-
-def _documented_page(body: bytes, *, aside: Sequence[bytes]) -> Page | None:
-    envelope = _envelope.decode(body)
+        rest, records = _cut_records_out(body)
+    _refuse_repeated_names(rest)
+    envelope = _envelope.decode(rest)
     if not envelope.success:
         return None
     result = _result.decode(envelope.result)
@@ -143,7 +144,7 @@ def _documented_page(body: bytes, *, aside: Sequence[bytes]) -> Page | None:
         raise ValueError("nothing says whether there are more pages (has_more)")
     totals = [block.total_count for block in blocks if block.total_count is not None]
     return Page(
-        records=tuple(decode_record(bytes(raw)) for raw in (*result.invoices, *aside)),
+        records=tuple(decode_record(raw) for raw in records),
         has_more=True in more,
         number=next((block.page for block in blocks if block.page is not None), None),
         per_page=next((block.per_page for block in blocks if block.per_page is not None), None),
@@ -153,24 +154,50 @@ def _documented_page(body: bytes, *, aside: Sequence[bytes]) -> Page | None:
 
 def _set_records_aside(body: bytes) -> tuple[bytes, list[bytes]]:
     """Split into the document with an empty list of invoices, and each record's own bytes."""
-    text = body.decode(errors="surrogateescape")
-    opening = _INVOICES.search(text)
+    envelope = _envelope.decode(body)
+    if not envelope.success:
+        return body, []
+    invoices = bytes(_result.decode(envelope.result).invoices)
+    records = [bytes(raw) for raw in _list.decode(invoices)]
+    return body.replace(invoices, b"[]", 1), records
+
+
+def _cut_records_out(body: bytes) -> tuple[bytes, list[bytes]]:
+    """Do the same by brackets alone, over NaN, lone surrogates, or nesting without end."""
+    opening = _INVOICES.search(body)
     if opening is None:
         raise ValueError("it is not JSON, or holds no list of invoices")
-    records = []
-    position = _skip_separator(text, opening.end())
-    while not text.startswith("]", position):
-        start = position
-        _, position = _lenient.raw_decode(text, start)
-        records.append(text[start:position].encode(errors="surrogateescape"))
-        position = _skip_separator(text, position)
-    rest = text[: opening.end()] + text[position:]
-    return rest.encode(errors="surrogateescape"), records
+    records, start, depth = [], opening.end(), 0
+    for part in _PART.finditer(body, start):
+        if part[0] == b'"':
+            break
+        if depth == 0 and part[0] in {b",", b"]"}:
+            records.append(body[start : part.start()].strip(_WHITESPACE))
+            start = part.end()
+            if part[0] == b"]":
+                rest = body[: opening.end() - 1] + _CUT_OUT + body[start:]
+                rest, placeholder = _set_records_aside(rest)
+                if placeholder != [b"0"]:
+                    raise ValueError("it holds another list of invoices than the documented one")
+                return rest, list(filter(None, records))
+        depth += (part[0] in {b"[", b"{"}) - (part[0] in {b"]", b"}"})
+    raise ValueError("its list of invoices does not end")
 
 
-def _skip_separator(text: str, position: int) -> int:
-    match = _SEPARATOR.match(text, position)
-    return match.end() if match else position
+def _refuse_repeated_names(document: bytes) -> None:
+    """Refuse an envelope that gives a name twice: JSON leaves open which of the two counts."""
+
+    def check(pairs: list[tuple[str, object]]) -> None:
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError("a name is given twice in the same object")
+
+    json.loads(document, object_pairs_hook=check, parse_int=str, parse_float=str)
+
+
+def _ray_id(headers: Mapping[str, str]) -> str | None:
+    """`CF-Ray`, None where it is no such thing: header values may hold what is no text."""
+    ray_id = headers.get("CF-Ray", "")
+    return ray_id if _RAY.fullmatch(ray_id) else None
 
 
 def _error(status: int, headers: Mapping[str, str], body: bytes) -> CloudflareError:
@@ -186,7 +213,7 @@ def _error(status: int, headers: Mapping[str, str], body: bytes) -> CloudflareEr
         message,
         status=status,
         codes=codes,
-        ray_id=headers.get("CF-Ray"),
+        ray_id=_ray_id(headers),
         retry_after_s=retry_after_s(headers),
     )
 
