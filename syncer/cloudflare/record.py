@@ -32,6 +32,8 @@ MAX_DEPTH: Final = 100
 INT64: Final = range(-(2**63), 2**63)
 MAX_INT64_DIGITS: Final = 19
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# The first and the last moment of the calendar: asyncpg stores them as -infinity and infinity.
+INFINITIES: Final = {datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)}
 # A time with more digits than these is out of range whatever they are; asked before any
 # arithmetic, which is expensive on a number such as 1e100000.
 MAX_TIME_DIGITS: Final = 14
@@ -215,12 +217,15 @@ def _time(name: str, value: object) -> datetime | None:
     if microseconds.denominator != 1:
         raise _UnusableError(f"{name} is finer than a microsecond")
     try:
-        return EPOCH + timedelta(microseconds=int(microseconds))
+        time = EPOCH + timedelta(microseconds=int(microseconds))
     except OverflowError:
         raise _UnusableError(
             f"{name} is not a time in unix seconds between the years 1 and 9999"
             " (perhaps it is in milliseconds)"
         ) from None
+    if time in INFINITIES:
+        raise _UnusableError(f"{name} is a moment that stands for infinity")
+    return time
 
 
 def _extra(record: dict[str, object]) -> str | None:

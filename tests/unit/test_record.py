@@ -59,6 +59,7 @@ def test_amounts_keep_every_digit(text: str) -> None:
     ("text", "expected"),
     [
         ("0", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("-62135596799.999999", datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=UTC)),
         ("-86400", datetime(1969, 12, 31, tzinfo=UTC)),
         ("1763769600.25", datetime(2025, 11, 22, 0, 0, 0, 250_000, tzinfo=UTC)),
         ("253402300799", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
@@ -116,6 +117,8 @@ def test_nulls_are_the_same_as_absence() -> None:
         ({"created": '"2025-11-22"'}, "created is a text, not a number"),
         ({"created": "1763769600000"}, "perhaps it is in milliseconds"),
         ({"created": "1e100000"}, "created is not a time in unix seconds"),
+        ({"created": "-62135596800"}, "created is a moment that stands for infinity"),
+        ({"created": "253402300799.999999"}, "created is a moment that stands for infinity"),
         ({"created": "0.0000001"}, "created is finer than a microsecond"),
         ({"created": "1e-16000"}, "created is finer than a microsecond"),
         ({"new": '{"deep":["a\\u0000"]}'}, "an undocumented field holds a NUL character"),
