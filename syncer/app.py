@@ -14,6 +14,7 @@ import structlog
 from syncer import __version__
 from syncer.cloudflare.client import ClientSettings, CloudflareClient
 from syncer.cloudflare.walk import WalkSettings
+from syncer.config import trusted_authorities
 from syncer.daemon import Daemon, Shutdown
 from syncer.demo.postgres import EmbeddedPostgres
 from syncer.errors import ConfigurationError, SchemaMismatch, SyncerError
@@ -106,10 +107,11 @@ class App:
 async def open_app(settings: Settings, observer: Observer) -> AsyncIterator[App]:
     """Open database and HTTP session, and bring the schema to where it has to be."""
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_database(settings))
-        await prepare_schema(database, auto_migrate=settings.database.auto_migrate)
+        # First what a mistake in the configuration can make impossible.
         client = open_client(settings)
         stack.push_async_callback(client.close)
+        database = await stack.enter_async_context(open_database(settings))
+        await prepare_schema(database, auto_migrate=settings.database.auto_migrate)
         runner = Runner(
             client=client,
             database=database,
@@ -120,7 +122,7 @@ async def open_app(settings: Settings, observer: Observer) -> AsyncIterator[App]
 
 
 def open_client(settings: Settings) -> CloudflareClient:
-    """Open the HTTP session; the caller closes it."""
+    """Open the HTTP session; the caller closes it. Raises `ConfigurationError`."""
     cloudflare = settings.cloudflare
     return CloudflareClient(
         ClientSettings(
@@ -131,6 +133,7 @@ def open_client(settings: Settings) -> CloudflareClient:
             rate_requests=cloudflare.rate_limit.requests,
             rate_per_s=cloudflare.rate_limit.per.total_seconds(),
             max_attempts=cloudflare.max_attempts,
+            tls=trusted_authorities(cloudflare.ca_file),
         )
     )
 

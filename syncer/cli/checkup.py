@@ -10,7 +10,7 @@ from syncer.cli.codes import EXIT_DATABASE, EXIT_INCOMPLETE, EXIT_USAGE
 from syncer.cli.screen import say
 from syncer.cloudflare.client import Tally
 from syncer.cloudflare.walk import PageSource
-from syncer.errors import CloudflareError, SyncerError
+from syncer.errors import CloudflareError, ConfigurationError, SyncerError
 from syncer.store.migrate import schema_state
 
 if TYPE_CHECKING:
@@ -26,7 +26,11 @@ async def check_everything(settings: Settings) -> int:
     for warning in settings.warnings:
         _find("warning", "configuration", warning)
     database_is_well = await _check_database(settings)
-    client = open_client(settings)
+    try:
+        client = open_client(settings)
+    except ConfigurationError as error:
+        _find("error", "configuration", str(error))
+        return EXIT_USAGE
     try:
         async with asyncio.TaskGroup() as group:
             checks = [

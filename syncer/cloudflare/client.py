@@ -12,6 +12,7 @@ import aiohttp
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
+from syncer.cloudflare.certificates import why_distrusted
 from syncer.cloudflare.headers import rate_limits
 from syncer.cloudflare.slots import Slots
 from syncer.cloudflare.throttle import Throttle
@@ -25,6 +26,7 @@ from syncer.errors import (
 )
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable, Callable, Mapping
 
     from tenacity import Future
@@ -45,7 +47,10 @@ TELLING_WAIT_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:
-    """How to ask: times in seconds, the budget as requests in any `rate_per_s` seconds."""
+    """How to ask: times in seconds, the budget as requests in any `rate_per_s` seconds.
+
+    `tls` says whom to trust; None: the system's authorities.
+    """
 
     base_url: str
     user_agent: str
@@ -54,6 +59,7 @@ class ClientSettings:
     rate_requests: int = 1000
     rate_per_s: float = 300.0
     max_attempts: int = 5
+    tls: ssl.SSLContext | None = None
 
 
 @dataclass(slots=True)
@@ -103,7 +109,9 @@ class CloudflareClient:
         self._gates: dict[Credential, _Gate] = {}
         self.slots = Slots(settings.concurrent_requests)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=settings.concurrent_requests),
+            connector=aiohttp.TCPConnector(
+                limit=settings.concurrent_requests, ssl=settings.tls or True
+            ),
             timeout=aiohttp.ClientTimeout(total=settings.request_timeout_s),
             headers={"Accept": "application/json", "User-Agent": settings.user_agent},
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -188,7 +196,7 @@ class CloudflareClient:
                 throttle.observe(rate_limits(response.headers))
                 body = await _read_limited(response)
         except aiohttp.ClientConnectorCertificateError as error:
-            raise CertificateRejected("the API's certificate is not trusted") from error
+            raise CertificateRejected(why_distrusted(error.certificate_error)) from error
         except TimeoutError as error:
             timeout_s = self._settings.request_timeout_s
             raise Unavailable(f"no complete answer within {timeout_s:g} s") from error

@@ -1,5 +1,6 @@
 """Typed configuration, from a TOML file and the environment."""
 
+from syncer.config.authorities import trusted_authorities
 from syncer.config.loading import load
 from syncer.config.settings import (
     AccountSettings,
@@ -24,4 +25,5 @@ __all__ = [
     "Settings",
     "SyncSettings",
     "load",
+    "trusted_authorities",
 ]

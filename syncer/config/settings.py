@@ -113,6 +113,7 @@ class CloudflareSettings(_CredentialKeys):
     )
     rate_limit: RateLimit = RateLimit()
     max_attempts: Annotated[int, values.whole_between(1, 100)] = 5
+    ca_file: _Location | None = None
 
     @model_validator(mode="before")
     @classmethod
