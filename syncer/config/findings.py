@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from syncer.config.keys import all_paths, closest, dotted, keys_of, section_at, written
+from syncer.config.secrets import looks_like_token, may_hold_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +45,10 @@ def _finding(details: ErrorDetails, root: Section, variables: Mapping[KeyPath, s
     path = details["loc"]
     text = dotted(path)
     if details["type"] == "extra_forbidden":
+        if looks_like_token(str(path[-1])):
+            return f"{dotted(path[:-1])}: an unknown key (not shown, it may be a secret)".lstrip(
+                ": "
+            )
         text += f"{_variable(path, variables)}: unknown key{_suggestion(path, root)}"
         return text
     if details["type"] != "missing" and path[-1] not in _NEVER_SHOWN:
@@ -74,8 +79,8 @@ def _suggestion(path: KeyPath, root: Section) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Show a single value on one line; a URL with a user in it may hold a password."""
-    if isinstance(value, dict | list) or (isinstance(value, str) and "@" in value):
+    """Show a single value on one line, unless a secret may have been pasted there."""
+    if isinstance(value, dict | list) or (isinstance(value, str) and may_hold_secret(value)):
         return ""
     text = written(value)
     return f" = {text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + '...'}"

@@ -15,7 +15,7 @@ from pydantic_settings import InitSettingsSource
 
 from syncer.config.environment import CONFIG_VARIABLE, Environment, lay_over, read_environment
 from syncer.config.findings import findings_of
-from syncer.config.rules import broken_rules, holds_password
+from syncer.config.rules import broken_rules, secrets_in
 from syncer.config.settings import DatabaseSettings, Settings, Surroundings
 from syncer.config.values import is_loopback
 from syncer.errors import ConfigurationError
@@ -148,7 +148,7 @@ def _holds_secret(given: object) -> bool:
         return False
     return any(
         key in {"api_token", "api_key", "password"}
-        or (key == "url" and holds_password(inner))
+        or (key == "url" and secrets_in(inner))
         or _holds_secret(inner)
         for key, inner in given.items()
     )

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from syncer.config.keys import written
+from syncer.config.secrets import may_hold_secret
 from syncer.config.values import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from syncer.config.keys import Table
 
+_IN_QUERY = frozenset({"password", "sslpassword"})
 _NO_ACCOUNTS = (
     'accounts: none is configured; add [[accounts]] with id = "..." to the configuration file, or '
     "set SYNCER_ACCOUNTS__0__ID, or without a file CLOUDFLARE_ACCOUNT_ID"
@@ -80,7 +82,7 @@ def _accounts(accounts: list[Table]) -> Iterator[str]:
     for index, account in enumerate(accounts):
         name = account.get("name")
         if isinstance(name, str) and name in ids - {account.get("id")}:
-            yield f"accounts[{index}].name = {written(name)}: another account has this id"
+            yield f"accounts[{index}].name{_shown(name)}: another account has this id"
         yield from _credential(f"accounts[{index}]", account)
 
 
@@ -89,7 +91,7 @@ def _repeated(key: str, found: list[object]) -> Iterator[str]:
     for text, count in Counter(texts).items():
         if text is not None and count > 1:
             places = [f"accounts[{index}].{key}" for index, one in enumerate(texts) if one == text]
-            yield f"{' and '.join(places)} = {written(text)}: the same {key} twice; drop one"
+            yield f"{' and '.join(places)}{_shown(text)}: the same {key} twice; drop one"
 
 
 def _only_one(path: str, forms: list[str]) -> Iterator[str]:
@@ -103,11 +105,25 @@ def _forms(given: Table, key: str) -> list[str]:
 
 
 def holds_password(url: object) -> bool:
-    """Whether a connection URI has a password in it."""
+    """Whether a connection URI has the password in it."""
+    return "password" in secrets_in(url)
+
+
+def secrets_in(url: object) -> frozenset[str]:
+    """Name the secrets that a connection URI holds: its `password`, and that of the client's key.
+
+    Empty where it cannot be read, which is another finding.
+    """
     try:
-        return isinstance(url, str) and urlsplit(url).password is not None
+        parts = urlsplit(url if isinstance(url, str) else "")
+        given = {name for name, value in parse_qsl(parts.query) if value}
+        return frozenset({"password"} if parts.password is not None else ()) | (given & _IN_QUERY)
     except ValueError:
-        return False
+        return frozenset()
+
+
+def _shown(text: str) -> str:
+    return "" if may_hold_secret(text) else f" = {written(text)}"
 
 
 def _duration(value: object) -> timedelta | None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+# API tokens and keys have 37 characters and more, account ids 32.
+_LONG_WORD = re.compile(r"[A-Za-z0-9_-]{33,}")
 _SIZE_LIMIT = 64 * 1024  # bytes; whatever is larger is some other file
 
 
@@ -86,6 +88,18 @@ def refuse_password(text: str) -> str | None:
 def shown_variable(name: str) -> str:
     """Give the name, unless it looks like a token that was pasted in its place."""
     return name if re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) else "(not shown, it may be a secret)"
+
+
+def may_hold_secret(text: str) -> bool:
+    """Whether a value may be a token, or an address with a password in it, in the wrong place."""
+    is_address = "://" in text and re.search(r"[@?#]", text)
+    names_password = re.search(r"passw|secret|token", text, re.IGNORECASE)
+    return bool(is_address or names_password or "@" in text) or looks_like_token(text)
+
+
+def looks_like_token(text: str) -> bool:
+    """Whether there is a word in it that is longer than any name or id."""
+    return bool(_LONG_WORD.search(text))
 
 
 def shown_path(path: Path) -> str:

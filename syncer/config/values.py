@@ -187,7 +187,7 @@ def read_account_id(value: object) -> str:
 
 def is_account_id(value: object) -> bool:
     """Whether a value can be an account's id."""
-    return isinstance(value, str) and bool(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value))
+    return isinstance(value, str) and bool(re.fullmatch(r"[A-Za-z0-9_-]{1,32}", value))
 
 
 def read_name(value: object) -> str:
