@@ -24,6 +24,10 @@ class Credential:
             return {"X-Auth-Email": self.email, "X-Auth-Key": self.key}
         raise ValueError("a credential is a token, or an e-mail address with a key")
 
+    def secrets(self) -> tuple[str, ...]:
+        """Everything that nobody may be shown, the e-mail address included."""
+        return tuple(text for text in (self.token, self.email, self.key) if text)
+
 
 @dataclass(frozen=True, slots=True)
 class Account:

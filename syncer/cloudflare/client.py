@@ -13,7 +13,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from syncer.cloudflare.certificates import why_distrusted
-from syncer.cloudflare.headers import rate_limits
+from syncer.cloudflare.headers import rate_limits, ray_id
 from syncer.cloudflare.slots import Slots
 from syncer.cloudflare.throttle import Throttle
 from syncer.cloudflare.wire import Page, decode_page
@@ -202,7 +202,9 @@ class CloudflareClient:
             raise Unavailable(f"no complete answer within {timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             raise Unavailable(f"the connection failed ({_name(error)})") from error
-        return decode_page(response.status, response.headers, body)
+        return decode_page(
+            response.status, response.headers, body, secrets=account.credential.secrets()
+        )
 
     def _wait_s(self, state: RetryCallState) -> float:
         return retry_delay_s(_error_of(state), attempt=state.attempt_number, jitter=self._jitter())
@@ -236,7 +238,7 @@ async def _read_limited(response: aiohttp.ClientResponse) -> bytes:
             raise MalformedResponse(
                 f"the answer is larger than {MAX_BODY_BYTES // 2**20} MiB",
                 status=response.status,
-                ray_id=response.headers.get("CF-Ray"),
+                ray_id=ray_id(response.headers),
             )
     return bytes(body)
 

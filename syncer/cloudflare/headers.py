@@ -1,4 +1,4 @@
-"""What response headers say about when to ask again. Pure."""
+"""What response headers say: when to ask again, and which answer it is. Pure."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ LITTLE_LEFT: Final = 0.1
 # What the share is taken of where no policy is told.
 USUAL_QUOTA: Final = 100
 
+# Cloudflare's are like 8f1a2b3c4d5e6f70-AMS; whatever stands in front of it may write anything
+# there, but nothing as long as a token.
+_RAY_ID = re.compile(r"[0-9A-Za-z-]{1,32}")
 _LIMIT = re.compile(r'"([^"]*)"((?:\s*;\s*[a-z]+\s*=\s*\d{1,12})+)')
 _PARAMETER = re.compile(r"([a-z]+)\s*=\s*(\d+)")
 
@@ -29,6 +32,12 @@ class Limit:
     remaining: int
     reset_s: float
     quota: int | None
+
+
+def ray_id(headers: Mapping[str, str]) -> str | None:
+    """The answer's `CF-Ray`, by which Cloudflare's support finds it; None where there is none."""
+    text = headers.get("CF-Ray", "")
+    return text if _RAY_ID.fullmatch(text) else None
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -6,16 +6,18 @@ public reports, where both vary for one cause.
 
 from __future__ import annotations
 
+import base64
 import codecs
 import json
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import quote
 
 import msgspec
 
-from syncer.cloudflare.headers import retry_after_s
+from syncer.cloudflare.headers import ray_id, retry_after_s
 from syncer.cloudflare.record import decode_record
 from syncer.errors import (
     AccessDenied,
@@ -29,7 +31,7 @@ from syncer.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from syncer.invoice import Invoice, Rejection
 
@@ -53,7 +55,7 @@ _MEANINGS: Final[dict[type[CloudflareError], str]] = {
 # Enough of the API's own words to act on, without what could be a secret or a link.
 _MAX_WORDS: Final = 200
 _MAX_CODES: Final = 5
-_SECRET_LIKE = re.compile(r"https?://\S+|[A-Za-z0-9_\-]{20,}|[^\x20-\x7e]")
+_SECRET_LIKE = re.compile(r"https?://\S+|[A-Za-z0-9_\-+/=%.~]{20,}|[^\x20-\x7e]")
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
@@ -100,26 +102,29 @@ _PART = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},"]|[^\[\]{},"]++', re.DOTALL)
 _WHITESPACE: Final = b" \t\r\n"
 # No list of invoices looks like this: it shows whether what was cut out was the right one.
 _CUT_OUT: Final = b"[0]"
-_RAY = re.compile(r"[\x21-\x7e]{1,100}")
 
 
-def decode_page(status: int, headers: Mapping[str, str], body: bytes) -> Page:
+def decode_page(
+    status: int, headers: Mapping[str, str], body: bytes, *, secrets: Sequence[str] = ()
+) -> Page:
     """Decode the answer to one page request.
 
-    `headers` must look names up without regard to case. Raises a `CloudflareError` for everything
-    that is not a documented success: the absence of a list is never zero invoices.
+    `headers` must look names up without regard to case. `secrets` are what the request was
+    authenticated with: no error quotes them, should the answer hold them. Raises a
+    `CloudflareError` for everything that is not a documented success: the absence of a list is
+    never zero invoices.
     """
     if status != HTTPStatus.OK:
-        raise _error(status, headers, body)
+        raise _error(status, headers, body, secrets)
     try:
         page = _page(body.removeprefix(codecs.BOM_UTF8))
     except (ValueError, RecursionError) as error:
         # Texts of msgspec and json name places and types, never values.
         raise MalformedResponse(
-            f"the answer cannot be read: {error}", status=status, ray_id=_ray_id(headers)
+            f"the answer cannot be read: {error}", status=status, ray_id=ray_id(headers)
         ) from None
     if page is None:
-        raise _error(status, headers, body)
+        raise _error(status, headers, body, secrets)
     return page
 
 
@@ -194,13 +199,9 @@ def _refuse_repeated_names(document: bytes) -> None:
     json.loads(document, object_pairs_hook=check, parse_int=str, parse_float=str)
 
 
-def _ray_id(headers: Mapping[str, str]) -> str | None:
-    """`CF-Ray`, None where it is no such thing: header values may hold what is no text."""
-    ray_id = headers.get("CF-Ray", "")
-    return ray_id if _RAY.fullmatch(ray_id) else None
-
-
-def _error(status: int, headers: Mapping[str, str], body: bytes) -> CloudflareError:
+def _error(
+    status: int, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]
+) -> CloudflareError:
     found = list(_api_errors(body))
     codes = tuple(code for code, _ in found)
     kind = _kind_of_error(status, frozenset(codes))
@@ -208,14 +209,23 @@ def _error(status: int, headers: Mapping[str, str], body: bytes) -> CloudflareEr
     message = f"{_MEANINGS[kind]} (HTTP {status}{code_text})"
     if issubclass(kind, RequestRejected) and found:
         # Hidden first, then cut: half a token is no longer recognised as one.
-        message += f": {_SECRET_LIKE.sub('…', found[0][1])[:_MAX_WORDS]}"
+        message += f": {_without_secrets(found[0][1], secrets)[:_MAX_WORDS]}"
     return kind(
         message,
         status=status,
         codes=codes,
-        ray_id=_ray_id(headers),
+        ray_id=ray_id(headers),
         retry_after_s=retry_after_s(headers),
     )
+
+
+def _without_secrets(words: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        encoded = base64.b64encode(secret.encode()).decode()
+        # Without its padding, which may be left out.
+        for form in (secret, quote(secret, safe=""), encoded.rstrip("=")):
+            words = words.replace(form, "…")
+    return _SECRET_LIKE.sub("…", words)
 
 
 def _kind_of_error(status: int, codes: frozenset[int]) -> type[CloudflareError]:
