@@ -209,3 +209,62 @@ def test_no_secret_is_in_any_finding(text: str) -> None:
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+TOKEN = "v4jRq0kQbPzX8mW2nT6yL1sD9fGhJ3aUcEoI5xZB"
+KEY = "c2547eb745079dac9320b638f5e225cf483cc"
+
+
+@pytest.mark.parametrize("secret", [TOKEN, KEY, "cfut_" + TOKEN, "postgresql:///d?password=" + KEY])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'id = "{}"',
+        'id = "a"\nname = ["{}"]',
+        'id = "a"\n"{}" = 1',
+        'id = "a"\n[cloudflare]\nbase_url = "{}"',
+        'id = "a"\n[cloudflare]\nbase_url = "https://api.test/?token={}"',
+        'id = "a"\n[cloudflare]\nper_page = "{}"',
+        'id = "a"\n[log]\nlevel = "{}"',
+        'id = "a"\n[schedule]\nevery = "{}"',
+        'id = "a"\n[schedule]\ntimezone = "{}"',
+        'id = "a"\n[health]\nlisten = "{}"',
+        'id = "a"\n[database]\nschema = "{}/{}"',
+        'id = "a"\n[[accounts]]\nid = "{}"\n[[accounts]]\nid = "{}"',
+        'id = "a"\n[[accounts]]\nid = "b"\nname = "{}"\n[[accounts]]\nid = "c"\nname = "{}"',
+    ],
+)
+def test_no_secret_in_a_wrong_place_is_shown(text: str, secret: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        loaded("[[accounts]]\n" + text.replace("{}", secret))
+    assert TOKEN not in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'log = "{}"',
+        'database = "{}"',
+        'database = "host=h password=hunter2"',
+        'database = "postgresql:///d?host=h&password=hunter2"',
+        'accounts = "{}"',
+        'accounts = ["{}"]',
+        '"{}" = "{}"',
+        'cloudflare = "hunter2@example.com"',
+    ],
+)
+def test_no_secret_in_place_of_a_section_is_shown(text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(text.replace("{}", TOKEN))
+    assert TOKEN not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_misspelt_key_and_a_short_value_are_shown() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        loaded('[[accounts]]\nid = "a"\napi_tokens = "x"\n[log]\nlevel = "loud"\n')
+    assert caught.value.findings == (
+        'log.level = "loud": write "debug", "info", "warning", "error" or "critical"',
+        'accounts[0].api_tokens: unknown key; did you mean "api_token"?',
+    )

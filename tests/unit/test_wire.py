@@ -1,6 +1,8 @@
+import base64
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -246,3 +248,23 @@ def test_codes_of_a_chain_are_found_and_odd_entries_passed_over() -> None:
     error = failure(answer(success=False, errors=errors), 400)
     assert type(error) is AccountNotFound
     assert error.codes == (1, 7003)
+
+
+TOKEN = "v4jRq0kQbPzX8mW2nT6yL1sD9fGhJ3aUcEoI5xZB"
+
+
+def test_the_ray_id_is_one_or_none() -> None:
+    for text in (TOKEN, "c2547eb745079dac9320b638f5e225cf483cc", "x"):
+        assert failure(b"", 502, {"CF-Ray": text}).ray_id is None
+    for text in ("8f1a2b3c4d5e6f70-AMS", "8f1a2b3c4d5e6f70"):
+        assert failure(b"", 502, {"CF-Ray": text}).ray_id == text
+
+
+@pytest.mark.parametrize("secret", ["s3cr.t!", "jo@ex.test", "a/b+c~d", TOKEN])
+def test_a_credential_that_is_echoed_is_not_quoted(secret: str) -> None:
+    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
+    forms = (secret, quote(secret, safe=""), encoded)
+    errors = [{"code": 1234, "message": f"not {', '.join(forms)} here"}]
+    with pytest.raises(RequestRejected) as caught:
+        decode_page(400, {}, answer(success=False, errors=errors, result=None), secrets=[secret])
+    assert str(caught.value).endswith(": not …, …, … here")
