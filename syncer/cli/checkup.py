@@ -12,6 +12,7 @@ from syncer.cloudflare.client import Tally
 from syncer.cloudflare.walk import PageSource
 from syncer.errors import CloudflareError, ConfigurationError, SyncerError
 from syncer.store.migrate import schema_state
+from syncer.store.privileges import missing_privileges
 
 if TYPE_CHECKING:
     from syncer.account import Account
@@ -58,11 +59,17 @@ async def _check_database(settings: Settings) -> bool:
         async with open_database(settings) as database:
             state = await schema_state(database)
             _find("ok", "database", f"reachable at {database.where}")
+            missing = None
+            if state.at_head:
+                async with database.transaction() as conn:
+                    missing = await missing_privileges(conn)
     except SyncerError as error:
         _find("error", "database", f"{error}; see [database]")
         return False
     _find("ok" if state.at_head else "error", "schema", str(state))
-    return state.at_head
+    if missing is not None:
+        _find("error", "database", f"its user lacks {missing}; grant what docs/operations.md lists")
+    return state.at_head and missing is None
 
 
 async def _check_account(settings: Settings, client: CloudflareClient, account: Account) -> bool:

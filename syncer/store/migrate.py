@@ -20,6 +20,7 @@ from sqlalchemy.schema import CreateSchema
 
 from syncer.errors import SchemaMismatch
 from syncer.store.failures import translated_errors
+from syncer.store.privileges import require_usable_schema
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -190,6 +191,8 @@ async def _read_state(conn: AsyncConnection) -> SchemaState:
     applied: list[str] = []
     if (await conn.execute(_VERSIONS_EXIST)).scalar_one():
         applied = list((await conn.execute(_VERSIONS)).scalars())
+    else:
+        await require_usable_schema(conn)
     *earlier, head = _revisions()
     if not applied:
         return SchemaState(None, head, Position.EMPTY)
