@@ -6,25 +6,20 @@ import re
 from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
-import pytest
 
 from syncer.account import Account, Credential
 from syncer.demo.world import DEMO_SETTINGS, change_world, demo_world
-from syncer.store.engine import Database
-from tests.conftest import administer
-from tests.documents import GUIDES, Block, blocks, section
-from tests.integration.running import Site, of, site
+from tests.documents import GUIDES, Block, blocks
+from tests.integration.roles import OPERATIONS, sql_of
+from tests.integration.running import Site, of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OPERATIONS = "docs/operations.md"
 PLACEHOLDER = "023e105f4ecef8ad9ca31a8372d0c353"
-PASSWORD = "of-this-test"
 
 
 async def sync_the_demo(here: Site) -> None:
@@ -92,68 +87,6 @@ async def test_every_statement_can_be_executed(here: Site, database_dsn: str) ->
     finally:
         await connection.close()
     assert {block.place.partition(":")[0] for block in statements} >= {"README.md", OPERATIONS}
-
-
-def sql_of(heading: str, part: str) -> str:
-    """Find the one statement below a heading of the operations that holds this text."""
-    (text,) = (
-        block.text
-        for block in blocks(OPERATIONS)
-        if part in block.text and block.text in section(OPERATIONS, heading)
-    )
-    return text
-
-
-@pytest.fixture
-def role(request: pytest.FixtureRequest, database_dsn: str) -> Iterator[str]:
-    """The role that the operations make under the parameter's name; the DSN of its own."""
-    name = f"syncer_test_{uuid4().hex}"
-    documented: str = request.param
-    url = urlsplit(database_dsn)
-    host = url.netloc.rpartition("@")[2]
-    try:
-        statements = sql_of("## Rights in the database", f"CREATE ROLE {documented}")
-        administer(database_dsn, statements.replace(documented, name))
-        administer(database_dsn, f"ALTER ROLE {name} PASSWORD '{PASSWORD}'")
-        yield f"{url.scheme}://{name}:{PASSWORD}@{host}{url.path}?{url.query}".rstrip("?")
-    finally:
-        administer(database_dsn, f"DROP OWNED BY {name}")
-        administer(database_dsn, f"DROP ROLE {name}")
-
-
-@pytest.mark.parametrize("role", ["syncer_daemon"], indirect=True)
-async def test_the_rights_of_the_daemon_are_enough(role: str) -> None:
-    database = Database(role)
-    try:
-        async with site(database) as here:
-            production = here.add("production", 3)
-            assert (await here.run()).status == "succeeded"
-            production.invoices[0]["status"] = "void"
-            del production.invoices[2]
-            assert (await here.run()).status == "succeeded"
-            changes = await here.rows("SELECT change FROM invoice_history ORDER BY id")
-    finally:
-        await database.close()
-    assert [row["change"] for row in changes] == ["changed", "missing"]
-
-
-@pytest.mark.parametrize("role", ["reporting"], indirect=True)
-async def test_people_who_read_figures_see_no_links(here: Site, role: str) -> None:
-    here.add("production", 3)
-    await here.run()
-    connection = await asyncpg.connect(role)
-    try:
-        assert await connection.fetchval("SELECT count(status) FROM invoices") == 3
-        assert await connection.fetchval("SELECT sum(invoices) FROM invoice_totals") == 3
-        for question in (
-            "SELECT invoice_pdf FROM invoices",
-            "SELECT payload FROM rejected_invoices",
-            "SELECT after FROM invoice_changes",
-        ):
-            with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await connection.fetch(question)
-    finally:
-        await connection.close()
 
 
 async def test_a_mass_disappearance_can_be_accepted(here: Site) -> None:

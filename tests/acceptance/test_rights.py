@@ -1,0 +1,93 @@
+"""The program as the operations page sets it up for little trust: an owner, and a daemon."""
+
+from __future__ import annotations
+
+import re
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.program import Program, program
+from tests.conftest import administer
+from tests.integration.roles import documented_role, owned_database
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def owned(server_dsn: str) -> Iterator[tuple[str, str]]:
+    with owned_database(server_dsn) as made:
+        yield made
+
+
+@pytest.fixture
+async def owners(tmp_path: Path, owned: tuple[str, str]) -> AsyncIterator[Program]:
+    """The program, with the owner's way to a database that was never migrated."""
+    async with program(tmp_path, owned[0]) as made:
+        yield made
+
+
+@pytest.fixture
+def daemon_dsn(database_dsn: str) -> Iterator[str]:
+    with documented_role("syncer_daemon", database_dsn) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+async def daemons(tmp_path: Path, daemon_dsn: str) -> AsyncIterator[Program]:
+    """The program, with the daemon's way to a migrated database."""
+    async with program(tmp_path, daemon_dsn) as made:
+        made.settings["database"] = {"auto_migrate": False}
+        yield made
+
+
+@pytest.mark.slow
+async def test_a_plain_owner_migrates_and_syncs(owners: Program) -> None:
+    owners.add("production", 3)
+    assert (await owners.run("migrate")).code == 0
+    assert (await owners.run("sync")).code == 0
+    assert (await owners.run("check")).code == 0
+
+
+@pytest.mark.slow
+async def test_the_daemon_does_its_work_with_the_documented_rights(daemons: Program) -> None:
+    daemons.add("production", 60)
+    checked = await daemons.run("check")
+    assert (checked.code, "error" in checked.stdout) == (0, False), checked.stdout
+    assert (await daemons.run("sync")).code == 0
+    async with daemons.running("run") as running:
+        done = await running.event("account.synced")
+        assert done["unchanged"] == 60
+        assert (await running.stop(signal.SIGTERM))[0] == 0
+    shown = await daemons.run("status")
+    assert shown.code == 0
+    assert re.search(r"^production +complete .*fresh +60 +0$", shown.stdout, re.MULTILINE)
+    refused = await daemons.run("migrate", SYNCER_DATABASE__SCHEMA="another")
+    assert refused.code == 3
+    assert "permission denied" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.fixture
+def crippled(daemons: Program, database_dsn: str) -> Program:
+    """The same, without two of its rights."""
+    role = daemons.dsn.partition("://")[2].partition(":")[0]
+    administer(database_dsn, f"REVOKE UPDATE ON invoices, sync_runs FROM {role}")
+    return daemons
+
+
+@pytest.mark.slow
+async def test_check_names_the_rights_that_are_missing(crippled: Program) -> None:
+    crippled.add("production", 3)
+    checked = await crippled.run("check")
+    assert checked.code == 3
+    line = "its user lacks UPDATE on invoices, sync_runs; grant what docs/operations.md lists"
+    assert f"error    database: {line}" in checked.stdout.splitlines()
+    synced = await crippled.run("sync")
+    assert synced.code == 3
+    (last,) = (line for line in synced.stderr.splitlines() if line.startswith("syncer: "))
+    assert last.endswith("InsufficientPrivilegeError: permission denied for table sync_runs")
+    assert "Traceback" not in synced.stderr
