@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from syncer import __version__
 from syncer.errors import DatabaseUnreachable
 from syncer.store.address import address_of
+from syncer.store.encryption import why_not_encrypted
 from syncer.store.failures import DRIVER_ERRORS, translated_errors, unreachable
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ class Database:
                 server_settings={"application_name": f"syncer/{__version__}"},
             )
         except DRIVER_ERRORS as error:
-            raise unreachable(error, self.where) from error
+            reason = why_not_encrypted(error, self._dsn)
+            raise unreachable(error, self.where, reason=reason) from error
         except ValueError:
             # The text of such an error, about an option of the URL, quotes the URL.
             message = f"cannot reach PostgreSQL at {self.where}: an option of its URL is invalid"

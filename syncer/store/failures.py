@@ -57,9 +57,11 @@ def translated_errors(where: str) -> Iterator[None]:
         raise failure.with_traceback(error.__traceback__) from None
 
 
-def unreachable(error: BaseException, where: str) -> DatabaseUnreachable:
+def unreachable(
+    error: BaseException, where: str, *, reason: str | None = None
+) -> DatabaseUnreachable:
     """Say why no connection to `where` could be made, or why it was lost."""
-    return DatabaseUnreachable(f"cannot reach PostgreSQL at {where}: {_reason(error)}")
+    return DatabaseUnreachable(f"cannot reach PostgreSQL at {where}: {reason or _reason(error)}")
 
 
 def _driver_error(error: DBAPIError) -> BaseException:

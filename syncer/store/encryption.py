@@ -1,0 +1,59 @@
+"""Why a connection could not be encrypted as the URL asks for, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+# Options of the URL that name files, and the variables that the driver takes instead.
+_FILES: Final = {
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "sslcrl": "PGSSLCRL",
+}
+# OpenSSL's numbers: not yet valid, expired, another host's, another address'.
+_WRONG_TIME: Final = frozenset({9, 10})
+_WRONG_HOST: Final = frozenset({62, 64})
+
+
+def why_not_encrypted(error: BaseException, dsn: str) -> str | None:
+    """Say it in one line without any secret of the URL; None: the error is about something else."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        found = error.verify_message.rstrip(".")
+        return f"its certificate is not trusted: {found}; {_advice(error.verify_code)}"
+    if "rejected SSL upgrade" in str(error):
+        return "the server offers no TLS, which sslmode asks for: turn on ssl in its configuration"
+    if "root certificate file" in str(error):
+        return "sslmode asks for sslrootcert in the URL: the file of the server's authority (PEM)"
+    if isinstance(error, ssl.SSLError):
+        # Its text names a line of Python's source.
+        what = error.reason or "the files cannot be used"
+        return f"TLS failed ({what}): see sslrootcert, sslcert, sslkey and sslpassword in its URL"
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+        return _unreadable_file(dsn)
+    return None
+
+
+def _advice(code: int) -> str:
+    if code in _WRONG_TIME:
+        return "renew it, or set the clock of this host"
+    if code in _WRONG_HOST:
+        return "write the host in the URL as the certificate has it"
+    return "name the file of its authority (PEM) as sslrootcert in the URL"
+
+
+def _unreadable_file(dsn: str) -> str | None:
+    """Name the first file that cannot be read; the driver's error does not."""
+    options = dict(parse_qsl(urlsplit(dsn).query))
+    for option, variable in _FILES.items():
+        path = options.get(option) or os.environ.get(variable)
+        if path:
+            try:
+                Path(path).read_bytes()
+            except OSError as error:
+                return f"{option}={path} cannot be read: {error.strerror}"
+    return None
