@@ -101,7 +101,8 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, OSError):
         text = error.strerror or _first_line(error) or type(error).__name__
         return f"{text}: {error.filename}" if error.filename else text
-    return _first_line(error)
+    # The driver quotes the value of an option of the URL that it does not know.
+    return _first_line(error).partition(", got ")[0]
 
 
 def _first_line(error: BaseException) -> str:
