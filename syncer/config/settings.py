@@ -75,7 +75,9 @@ class _CredentialKeys(_Section):
     api_token: Annotated[SecretStr, BeforeValidator(values.read_inline_token)] | None = None
     api_token_env: _Variable | None = None
     api_token_file: _Location | None = None
-    api_email: Annotated[str, BeforeValidator(values.read_email)] | None = None
+    api_email: Annotated[str, BeforeValidator(values.read_email)] | None = Field(
+        default=None, repr=False
+    )
     api_key: Annotated[SecretStr, BeforeValidator(values.read_inline_token)] | None = None
     api_key_env: _Variable | None = None
     api_key_file: _Location | None = None
