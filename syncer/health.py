@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -35,9 +36,10 @@ async def health_server(
     is_live: Callable[[], bool],
     readiness: Callable[[], Awaitable[Readiness]],
 ) -> AsyncIterator[None]:
-    """Answer GET /healthz and /readyz on the address (None: nowhere), and nothing else.
+    """Answer GET and HEAD of /healthz and /readyz on the address (None: nowhere), nothing else.
 
-    /healthz depends on neither the database nor Cloudflare: restarting would mend neither.
+    /healthz depends on neither the database nor Cloudflare: restarting would mend neither. Those
+    who ask for /readyz take turns, as each answer takes a connection that the sync needs.
     Raises `ConfigurationError` when the address cannot be listened on.
     """
     if address is None:
@@ -48,18 +50,22 @@ async def health_server(
         live = is_live()
         return _json({"live": live}, HTTPStatus.OK if live else HTTPStatus.SERVICE_UNAVAILABLE)
 
+    one_at_a_time = asyncio.Lock()
+
     async def readyz(_: web.Request) -> web.Response:
-        answer = await readiness()
+        async with one_at_a_time:
+            answer = await readiness()
         return _json(answer, HTTPStatus.OK if answer.ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     application = web.Application()
     application.router.add_get("/healthz", healthz)
     application.router.add_get("/readyz", readyz)
-    server = web.AppRunner(application, access_log=None)
+    application.on_response_prepare.append(_leave_out_versions)
+    server = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await server.setup()
     host, port = address
     try:
-        await web.TCPSite(server, host, port, shutdown_timeout=1.0).start()
+        await web.TCPSite(server, host, port).start()
     except OSError as error:
         await server.cleanup()
         finding = f"[health].listen: cannot listen on {host}:{port} ({error.strerror or error})"
@@ -83,6 +89,11 @@ async def probe(address: tuple[str, int]) -> bool:
             return response.status == HTTPStatus.OK
     except (aiohttp.ClientError, TimeoutError):
         return False
+
+
+async def _leave_out_versions(_: web.Request, response: web.StreamResponse) -> None:
+    # Of Python and of aiohttp, which are nobody's business.
+    del response.headers["Server"]
 
 
 def _json(value: object, status: int) -> web.Response:
