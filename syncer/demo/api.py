@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+import socket
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final, Self
@@ -51,9 +52,10 @@ class SimulatedApi:
     """The API's server: `async with SimulatedApi(accounts) as api: api.base_url`.
 
     `accounts` (by id), `settings` and `outage` (a fault for every request) may be changed at any
-    time; `requests` and `max_in_flight` say what was on the wire. `on_response` is called with
-    every answer before it is sent. What a script or the observer raises is answered with 500 and
-    raised again when the server closes: a broken script must not pass for a broken API.
+    time; `requests` and `max_in_flight` say what was on the wire, and `flooded_bytes` how much of
+    each `Flood` was taken. `on_response` is called with every answer before it is sent. What a
+    script or the observer raises is answered with 500 and raised again when the server closes: a
+    broken script must not pass for a broken API.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class SimulatedApi:
         self.outage: Fault | None = None
         self.requests: list[SeenRequest] = []
         self.max_in_flight = 0
+        self.flooded_bytes: list[int] = []
         self._in_flight = 0
         self._host, self._port = host, port
         self._clock = clock
@@ -78,7 +81,10 @@ class SimulatedApi:
         self._budgets: dict[str, Budget] = {}
         self._requests_of: Counter[str] = Counter()
         self._arrival = asyncio.Condition()
+        self._answering: set[web.RequestHandler] = set()
         self._failures: list[Exception] = []
+        self._site: web.TCPSite | None = None
+        self._held: socket.socket | None = None
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(
@@ -87,7 +93,7 @@ class SimulatedApi:
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        await self._listen()
         return self
 
     async def __aexit__(
@@ -97,14 +103,48 @@ class SimulatedApi:
         traceback: TracebackType | None,
     ) -> None:
         await self._runner.cleanup()
+        self._let_go()
         if self._failures and exc is None:
             raise ExceptionGroup("the simulated API's script or observer failed", self._failures)
 
     @property
     def base_url(self) -> str:
-        """`http://HOST:PORT/client/v4`, while the server runs."""
-        host, port = self._runner.addresses[0][:2]
-        return f"http://{host}:{port}{PREFIX}"
+        """`http://HOST:PORT/client/v4`, once the server runs."""
+        return f"http://{self._host}:{self._port}{PREFIX}"
+
+    async def refuse_connections(self) -> None:
+        """Refuse new connections, and end those that are open: idle ones now, others once answered.
+
+        The port stays ours, so that nobody else listens there meanwhile.
+        """
+        if self._site is None:
+            return
+        await self._site.stop()
+        self._site = None
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._held.bind((self._host, self._port))
+        for connection in self._runner.server.connections if self._runner.server else ():
+            if connection in self._answering:
+                connection.close()
+            else:
+                connection.force_close()
+
+    async def accept_connections(self) -> None:
+        """Listen again, at the same port."""
+        if self._site is None:
+            self._let_go()
+            await self._listen()
+
+    async def _listen(self) -> None:
+        self._site = web.TCPSite(self._runner, self._host, self._port)
+        await self._site.start()
+        self._host, self._port = self._runner.addresses[0][:2]
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     async def wait_for_requests(self, count: int, *, account_id: str | None = None) -> None:
         """Return once this many requests (of that account) have arrived since the start."""
@@ -118,10 +158,17 @@ class SimulatedApi:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         self._in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self._in_flight)
+        self._answering.add(request.protocol)
         try:
-            return await deliver(request, await self._answer(request))
+            sent = await self._answer(request)
+            response = await deliver(request, sent, self.flooded_bytes.append)
+            if self._site is None:
+                # Said to the client as well, which would use the connection again otherwise.
+                response.force_close()
+            return response
         finally:
             self._in_flight -= 1
+            self._answering.discard(request.protocol)
 
     async def _answer(self, request: web.Request) -> SentResponse:
         presented = read_login(request.headers)

@@ -18,15 +18,18 @@ from syncer.demo.faults import (
     Cut,
     Delay,
     EdgeError,
+    Flood,
     Hang,
     Reset,
+    ResetWithin,
     Rewrite,
     RewriteBytes,
     Trickle,
+    WrongLength,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from syncer.demo.answers import Reply
     from syncer.demo.faults import Fault
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 # Linger for no time at all: closing the socket then sends RST instead of FIN.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
+_FLOOD_PIECE: Final = b" " * 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +75,24 @@ def compose(
     return SentResponse(reply.status, headers, body, fault)
 
 
-async def deliver(request: web.Request, sent: SentResponse) -> web.StreamResponse:
-    """Send the answer as its fault has it; cancelled when the client or the server goes away."""
+async def deliver(
+    request: web.Request, sent: SentResponse, on_flooded: Callable[[int], None]
+) -> web.StreamResponse:
+    """Send the answer as its fault has it; cancelled when the client or the server goes away.
+
+    `on_flooded` is told, once a flood has ended, how many bytes of it the socket took.
+    """
     match sent.fault:
         case Reset():
             _reset(request)
+        case ResetWithin(share):
+            return await _reset_within(request, sent, share)
         case Cut(share):
             return await _cut(request, sent, share)
+        case WrongLength(by_bytes):
+            return await _misstate(request, sent, by_bytes)
+        case Flood(size_bytes):
+            return await _flood(request, sent, size_bytes, on_flooded)
         case Trickle(chunk_bytes, interval_s):
             return await _trickle(request, sent, chunk_bytes, interval_s)
         case Delay(seconds):
@@ -95,26 +110,65 @@ def _reset(request: web.Request) -> None:
     request.protocol.force_close()
 
 
+async def _reset_within(
+    request: web.Request, sent: SentResponse, share: float
+) -> web.StreamResponse:
+    response = await _begin(request, sent, len(sent.body))
+    await response.write(sent.body[: int(len(sent.body) * share)])
+    _reset(request)
+    return response
+
+
 async def _cut(request: web.Request, sent: SentResponse, share: float) -> web.StreamResponse:
-    response = await _begin(request, sent)
+    response = await _begin(request, sent, len(sent.body))
     await response.write(sent.body[: int(len(sent.body) * share)])
     response.force_close()
+    return response
+
+
+async def _misstate(request: web.Request, sent: SentResponse, by_bytes: int) -> web.StreamResponse:
+    length = len(sent.body) + by_bytes
+    response = await _begin(request, sent, length)
+    await response.write(sent.body[:length])
+    if by_bytes > 0:
+        response.force_close()
+    elif request.transport is not None:
+        # The server's own writer would hold back what the length leaves out.
+        request.transport.write(sent.body[length:])
+    return response
+
+
+async def _flood(
+    request: web.Request, sent: SentResponse, size_bytes: int, on_flooded: Callable[[int], None]
+) -> web.StreamResponse:
+    response = await _begin(request, sent, size_bytes + len(sent.body))
+    taken = 0
+    try:
+        while taken < size_bytes:
+            piece = _FLOOD_PIECE[: size_bytes - taken]
+            await response.write(piece)
+            taken += len(piece)
+        await response.write(sent.body)
+    finally:
+        on_flooded(taken)
     return response
 
 
 async def _trickle(
     request: web.Request, sent: SentResponse, chunk_bytes: int, interval_s: float
 ) -> web.StreamResponse:
-    response = await _begin(request, sent)
+    response = await _begin(request, sent, len(sent.body))
     for start in range(0, len(sent.body), chunk_bytes):
         await response.write(sent.body[start : start + chunk_bytes])
         await asyncio.sleep(interval_s)
     return response
 
 
-async def _begin(request: web.Request, sent: SentResponse) -> web.StreamResponse:
+async def _begin(
+    request: web.Request, sent: SentResponse, content_length: int
+) -> web.StreamResponse:
     response = web.StreamResponse(status=sent.status, headers=sent.headers)
-    response.content_length = len(sent.body)
+    response.content_length = content_length
     await response.prepare(request)
     return response
 

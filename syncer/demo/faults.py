@@ -85,6 +85,35 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class ResetWithin:
+    """The connection is reset (TCP RST) within the body, as by a middlebox or a dying process.
+
+    Observed: depending on what arrives first, a client sees a part of the body or nothing at all.
+    """
+
+    share: float = CUT_SHARE
+
+
+@dataclass(frozen=True, slots=True)
+class WrongLength:
+    """`Content-Length` is so many bytes longer, or shorter, than the body that is sent.
+
+    Documented (RFC 9112, 6.3): a message that ends before its length is incomplete; what follows
+    behind its length is the beginning of another message. The connection ends behind a body that is
+    too short, and is kept behind one that is too long, whose rest waits for the next request.
+    """
+
+    by_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """The normal answer behind so many bytes of white space, all of it valid JSON."""
+
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Trickle:
     """The body arrives in small pieces, with a pause of real seconds after each."""
 
@@ -93,5 +122,17 @@ class Trickle:
 
 
 Fault: TypeAlias = (
-    Answer | EdgeError | Throttled | Rewrite | RewriteBytes | Delay | Hang | Reset | Cut | Trickle
+    Answer
+    | EdgeError
+    | Throttled
+    | Rewrite
+    | RewriteBytes
+    | Delay
+    | Hang
+    | Reset
+    | ResetWithin
+    | Cut
+    | WrongLength
+    | Flood
+    | Trickle
 )

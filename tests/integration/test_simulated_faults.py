@@ -16,11 +16,14 @@ from syncer.demo.faults import (
     Delay,
     EdgeError,
     Fault,
+    Flood,
     Hang,
     Reset,
+    ResetWithin,
     Rewrite,
     RewriteBytes,
     Trickle,
+    WrongLength,
 )
 from tests.integration.simulated import (
     ACCOUNT,
@@ -121,6 +124,80 @@ async def test_a_cut_body_is_shorter_than_promised(world: World) -> None:
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
     assert (await world.get()).status == 200
+
+
+async def test_a_reset_within_the_body_ends_the_answer_and_the_connection(world: World) -> None:
+    world.account.script = once(ResetWithin())
+    with pytest.raises(aiohttp.ClientError):
+        await world.get()
+    assert len(world.api.requests) == 1
+    assert (await world.get()).status == 200
+
+
+async def test_a_length_that_is_too_long_is_never_reached(world: World) -> None:
+    world.account.script = once(WrongLength(10))
+    async with world.session.get(world.url, headers=BEARER) as response:
+        assert response.content_length == len(world.sent[0].body) + 10
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+    assert (await world.get()).status == 200
+
+
+async def test_a_length_that_is_too_short_leaves_a_rest_on_the_connection(world: World) -> None:
+    world.account.script = once(WrongLength(-10))
+    host, port = world.url.split("/")[2].split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    path = world.url.partition(f":{port}")[2]
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\n\r\n".encode())
+    headers = await reader.readuntil(b"\r\n\r\n")
+    body = world.sent[0].body
+    assert f"Content-Length: {len(body) - 10}\r\n".encode() in headers
+    assert await reader.readexactly(len(body)) == body
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_flood_is_valid_and_counted(world: World) -> None:
+    world.account.script = once(Flood(100_000))
+    got = await world.get()
+    assert (len(got.ids), got.body[:100_000].strip()) == (50, b"")
+    assert world.api.flooded_bytes == [100_000]
+
+
+async def test_a_flood_ends_when_nobody_reads_on(world: World) -> None:
+    world.account.script = once(Flood(10**9))
+    async with world.session.get(world.url, headers=BEARER) as response:
+        assert await response.content.readexactly(1000) == b" " * 1000
+    assert (await world.get()).status == 200
+    (taken,) = world.api.flooded_bytes
+    assert taken < 10**8
+
+
+async def test_connections_can_be_refused_and_accepted_again(world: World) -> None:
+    assert (await world.get()).status == 200  # over a connection that is kept
+    await world.api.refuse_connections()
+    await world.api.refuse_connections()
+    for _ in range(2):
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await world.get()
+    await world.api.accept_connections()
+    await world.api.accept_connections()
+    assert (await world.get()).status == 200
+    assert len(world.api.requests) == 2
+
+
+async def test_who_is_being_answered_hears_of_the_end_of_the_connection(world: World) -> None:
+    world.account.script = lambda _nth, _seen: world.api.refuse_connections()
+    async with world.session.get(world.url, headers=BEARER) as response:
+        assert (response.status, response.headers["Connection"]) == (200, "close")
+        await response.read()
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await world.get()
+
+
+async def test_the_simulation_can_be_closed_while_it_refuses_connections() -> None:
+    async with SimulatedApi() as api:
+        await api.refuse_connections()
 
 
 async def test_a_trickle_arrives_whole(world: World) -> None:
