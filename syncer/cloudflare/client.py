@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import aiohttp
 import structlog
+from aiohttp.http_exceptions import ContentEncodingError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from syncer.cloudflare.certificates import why_distrusted
@@ -232,15 +233,22 @@ def _send_once() -> aiohttp.ClientMiddlewareType:
 async def _read_limited(response: aiohttp.ClientResponse) -> bytes:
     """Read the body, decompressed, giving up on one that no answer of the API could have."""
     body = bytearray()
-    async for chunk in response.content.iter_chunked(READ_BYTES):
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise MalformedResponse(
-                f"the answer is larger than {MAX_BODY_BYTES // 2**20} MiB",
-                status=response.status,
-                ray_id=ray_id(response.headers),
-            )
+    try:
+        async for chunk in response.content.iter_chunked(READ_BYTES):
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                limit_mib = MAX_BODY_BYTES // 2**20
+                raise _malformed(response, f"the answer is larger than {limit_mib} MiB")
+    except aiohttp.ClientPayloadError as error:
+        # All of it may have come, and yet not be what its Content-Encoding says.
+        if isinstance(error.__cause__, ContentEncodingError):
+            raise _malformed(response, "the answer cannot be decompressed") from error
+        raise
     return bytes(body)
+
+
+def _malformed(response: aiohttp.ClientResponse, message: str) -> MalformedResponse:
+    return MalformedResponse(message, status=response.status, ray_id=ray_id(response.headers))
 
 
 def _is_retryable(error: BaseException) -> bool:

@@ -208,6 +208,23 @@ async def test_a_body_that_no_answer_has_is_not_read_to_its_end(answer: Answer) 
 
 
 @pytest.mark.parametrize(
+    "body",
+    [b"<html>hello</html>", gzip.compress(b" ") * 1025],
+    ids=["not compressed", "too many members"],
+)
+async def test_a_body_that_cannot_be_decompressed_is_no_trouble_of_the_network(body: bytes) -> None:
+    async with walking(3, client=QUICK) as world:
+        play(world, [Answer(200, body, {"Content-Encoding": "gzip"})] * 3)
+        error, tally = await failing(world)
+        assert (type(error), str(error)) == (
+            MalformedResponse,
+            "the answer cannot be decompressed",
+        )
+        assert (error.status, error.ray_id) == (200, world.api.requests[2].ray_id)
+        assert (tally.requests, tally.retries) == (3, 2)
+
+
+@pytest.mark.parametrize(
     ("headers", "slept"),
     [
         ({"Retry-After": "300"}, [300.0]),
