@@ -152,7 +152,7 @@ LINES: Final = (
     Line("Content-Length too long",  FINE, AWAY,   None, 3, LOST,      WrongLength(10)),
     Line("Content-Length too short", FINE, AWAY,   None, 3, LOST,      WrongLength(-400)),
     Line("hang",                     FINE, AWAY,   None, 3, SILENT,    Hang(), request_timeout_s=PATIENCE_S),
-    Line("a byte now and then",      FINE, AWAY,   None, 3, SILENT,    Trickle(1, 0.05), request_timeout_s=PATIENCE_S),
+    Line("a byte now and then",      FINE, AWAY,   None, 3, SILENT,    Trickle(1, 0.002), request_timeout_s=PATIENCE_S),
     # The API refuses, and asking again would be no use.
     Line("400",                      NO,     NO,     400, 1, REJECTS, Answer(400, REFUSAL)),
     Line("401",                      DENIED, DENIED, 401, 1, DENIES,  Answer(401)),

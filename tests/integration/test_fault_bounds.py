@@ -69,7 +69,8 @@ async def test_a_long_throttle_stops_its_credential_alone_until_the_deadline(her
     here.simulated["free"].script = script
     settings = replace(with_account(account_timeout_s=2.0), concurrent_accounts=2)
     with structlog.testing.capture_logs() as events:
-        result = await Site(here.api, client, here.database, here.accounts).run(settings)
+        async with asyncio.timeout(20):
+            result = await Site(here.api, client, here.database, here.accounts).run(settings)
     await client.close()
     free, blocked, held = (of(result, name) for name in ("free", "blocked", "held"))
     assert (free.status, free.inserted) == ("complete", 60)
