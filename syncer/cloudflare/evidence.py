@@ -9,6 +9,8 @@ from syncer.errors import Reason
 from syncer.invoice import Invoice, Rejection
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from syncer.cloudflare.wire import Page
 
 # So many pages in a row without a new record are no shift of the list by a few insertions.
@@ -42,19 +44,15 @@ class Evidence:
     _repeats: set[int] = field(default_factory=set)
     _mismatched: set[int] = field(default_factory=set)
     _totals: set[int] = field(default_factory=set)
+    _without_total: set[int] = field(default_factory=set)
+    _names: set[str | bytes] = field(default_factory=set)
     _per_page: int = 0
     _repeated: bool = False
 
     def note(self, number: int, page: Page) -> None:
         """Take in the answer to the request for page `number`; later answers win over earlier."""
         before = self.distinct
-        for record in page.records:
-            if isinstance(record, Invoice):
-                self._repeated |= record.id in self.invoices
-                self.invoices[record.id] = record
-            else:
-                self._repeated |= record.digest in self.rejections
-                self.rejections[record.digest] = record
+        self._take_in(page.records)
         self._has_more[number] = page.has_more
         if self.distinct > before:
             self._highest_new = max(self._highest_new, number)
@@ -67,7 +65,9 @@ class Evidence:
             self._end = min(number, self._end or number)
         if page.number not in (None, number):
             self._mismatched.add(number)
-        if page.total is not None:
+        if page.total is None:
+            self._without_total.add(number)
+        else:
             self._totals.add(page.total)
         if number == 1:
             self._per_page = page.per_page or len(page.records)
@@ -86,11 +86,12 @@ class Evidence:
     def listed(self) -> frozenset[str] | None:
         """Ids that the API lists, of rejected records too; None where absence is not proven.
 
-        An id that cannot be read could be any. And without a total nothing tells that a deletion
-        between two pages has hidden an invoice from both.
+        An id that cannot be read could be any. And a deletion between two pages hides an invoice
+        from both: only a total on every page, and as many records as that, speak against it.
         """
         rejected = {rejection.id for rejection in self.rejections.values()}
-        if None in rejected or (self.total is None and len(self._has_more) > 1):
+        counted = not self._without_total and self._totals == {self.distinct}
+        if None in rejected or self._repeated or not (counted or len(self._has_more) == 1):
             return None
         return frozenset(self.invoices) | {id_ for id_ in rejected if id_ is not None}
 
@@ -136,6 +137,21 @@ class Evidence:
             return Verdict(Reason.FEWER_THAN_REPORTED, again=True)
         moved = len(self._totals) > 1 or self._repeated or self.ended_before(self._highest_new)
         return Verdict(None, again=moved)
+
+    def _take_in(self, records: Sequence[Invoice | Rejection]) -> None:
+        before = self.distinct
+        # An invoice may come again as a record that can be none, and the other way round.
+        names: set[str | bytes] = set()
+        for record in records:
+            if isinstance(record, Invoice):
+                self.invoices[record.id] = record
+                names.add(record.id)
+            else:
+                self.rejections[record.digest] = record
+                names.add(record.id or record.digest)
+        self._repeated |= self.distinct - before < len(records)
+        self._repeated |= not names.isdisjoint(self._names)
+        self._names |= names
 
     def _ask(self, number: int) -> int:
         self.asked = number

@@ -201,7 +201,24 @@ async def test_what_moves_during_a_walk_is_seen_whole_at_the_end(
         assert (walk.listed == world.ids) is (len(world.asked) > 3) or change is reorder
 
 
-async def test_what_never_stands_still_is_bounded_and_not_called_complete() -> None:
+@pytest.mark.parametrize("total_count", [60, None])
+async def test_what_a_deletion_hides_from_a_walk_is_not_called_absent(
+    total_count: int | None,
+) -> None:
+    async with walking(130, settings=Settings(total_count=total_count)) as world:
+        first_of_page_2 = world.account.invoices[50]["id"]
+
+        def script(nth: int, _seen: SeenRequest) -> None:
+            if nth == 2:
+                delete_a_draft(world)
+
+        world.account.script = script
+        walk = await world.walk(WalkSettings(concurrency=1))
+        assert first_of_page_2 not in walk.invoices
+        assert (walk.reason, walk.listed) == (None, None)
+
+
+async def test_what_never_stands_still_is_bounded_and_proves_no_absence() -> None:
     async with walking(130) as world:
         drafts = iter(range(100))
 
@@ -211,7 +228,7 @@ async def test_what_never_stands_still_is_bounded_and_not_called_complete() -> N
         world.account.script = script
         walk = await world.walk()
         assert len(world.asked) <= 3 * 4
-        assert (walk.reason is None) is (walk.listed is not None)
+        assert (len(walk.attempts), walk.listed) == (3, None)
 
 
 async def test_an_error_on_a_middle_page_keeps_the_others_and_proves_nothing() -> None:

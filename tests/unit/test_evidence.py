@@ -29,11 +29,19 @@ def invoice(name: str, status: str = "open") -> Invoice:
 
 
 def page(ids: str, *, more: bool, number: int | None = None, total: int | None = None) -> Page:
-    """Make a page of two records at most; one letter is one invoice, a digit a rejection."""
+    """Make a page of two records at most; one letter is one invoice.
+
+    A digit is a rejection without an id, and a capital letter one of the invoice of this letter.
+    """
     records = tuple(
-        Rejection(reason="no", payload=name, digest=name.encode())
-        if name.isdigit()
-        else invoice(name)
+        invoice(name)
+        if name.islower()
+        else Rejection(
+            reason="no",
+            payload=name,
+            digest=name.encode(),
+            id=None if name.isdigit() else name.lower(),
+        )
         for name in ids
     )
     return Page(records=records, has_more=more, number=number, per_page=2, total=total)
@@ -67,6 +75,31 @@ def test_without_totals_has_more_alone_leads_on() -> None:
 def test_a_total_that_is_too_small_never_shortens_history() -> None:
     pages = [page(ids, more=ids != "ef", total=2) for ids in ("ab", "cd", "ef")]
     assert walk(*pages).verdict() == PROVEN
+
+
+@pytest.mark.parametrize(
+    ("pages", "proven"),
+    [
+        ([page("ab", more=True, total=3), page("c", more=False, total=3)], True),
+        # A deletion between the two could have hidden an invoice, and nothing would tell of it.
+        ([page("ab", more=True), page("c", more=False)], False),
+        ([page("ab", more=True, total=2), page("c", more=False, total=2)], False),
+        ([page("ab", more=True), page("c", more=False, total=3)], False),
+        ([page("ab", more=True, total=3), page("c", more=False)], False),
+        # It moved.
+        ([page("ab", more=True, total=2), page("bc", more=False, total=3)], False),
+        ([page("ab", more=True, total=3), page("bc", more=False, total=3)], False),
+        # One page is whole by itself.
+        ([page("ab", more=False)], True),
+        ([page("ab", more=False, total=1)], True),
+    ],
+)
+def test_absence_is_proven_by_one_page_or_where_all_totals_are_what_came(
+    pages: list[Page], proven: bool
+) -> None:
+    evidence = walk(*pages)
+    assert evidence.verdict().reason is None
+    assert evidence.listed == (frozenset(evidence.invoices) if proven else None)
 
 
 def test_a_total_that_is_too_large_is_fewer_than_reported() -> None:
@@ -149,6 +182,8 @@ def test_an_api_that_takes_no_page_number_gives_one_page() -> None:
         ([page("ab", more=True, total=3), page("cd", more=False, total=4)], SEEN_BUT_MOVED),
         # The same rejected record twice.
         ([page("a1", more=True), page("1b", more=False)], SEEN_BUT_MOVED),
+        # The same id, as an invoice and as a record that can be none.
+        ([page("ab", more=True, total=3), page("Bc", more=False, total=3)], SEEN_BUT_MOVED),
     ],
 )
 def test_signs_of_movement_ask_for_another_walk(pages: list[Page], verdict: Verdict) -> None:
