@@ -9,7 +9,7 @@ from syncer.errors import Reason
 from syncer.invoice import Invoice, Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from syncer.cloudflare.wire import Page
 
@@ -62,7 +62,7 @@ class Evidence:
             if page.records:
                 self._repeats.add(number)
         if not page.has_more:
-            self._end = min(number, self._end or number)
+            self._end = min(_end_told_by(page, number, self._has_more), self._end or number)
         if page.number not in (None, number):
             self._mismatched.add(number)
         if page.total is None:
@@ -181,3 +181,13 @@ class Evidence:
         return any(
             all(number + i in self._idle for i in range(STALLED_PAGES)) for number in self._idle
         )
+
+
+def _end_told_by(page: Page, number: int, known: Container[int]) -> int:
+    """Return the number of the last page, told by the answer to the request for page `number`.
+
+    Where the list became shorter, its last page may stand in for one that is no more.
+    """
+    if page.number is None or page.number not in known:
+        return number
+    return min(page.number, number)

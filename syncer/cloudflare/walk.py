@@ -127,13 +127,17 @@ async def walk_account(
         for _ in range(MAX_WALKS):
             evidence = Evidence(settings.max_pages)
             walk.attempts.append(evidence)
-            await _Attempt(source, evidence, walk, on_page).run(settings.concurrency)
+            refusal = await _Attempt(source, evidence, walk, on_page).run(settings.concurrency)
             if walk.error is not None:
                 walk.reason = walk.error.reason
                 return
             verdict = evidence.verdict()
-            if not verdict.again:
+            # A page that is refused may be gone since the list became shorter.
+            if refusal is None and not verdict.again:
                 break
+    if refusal is not None:
+        walk.error, walk.reason = refusal, refusal.reason
+        return
     walk.reason = verdict.reason
     walk.listed = None if verdict.reason else evidence.listed
 
@@ -155,15 +159,15 @@ class _Attempt:
         self._pages = 0
         self._refused: dict[int, CloudflareError] = {}
 
-    async def run(self, concurrency: int) -> None:
+    async def run(self, concurrency: int) -> CloudflareError | None:
+        """Return the refusal of a page that the API owes us, if there was one."""
         await self._fetch_first()
         async with asyncio.TaskGroup() as group:
             for _ in range(min(concurrency, self._evidence.expected_pages - 1)):
                 group.create_task(self._fetch_by_total())
-        self._judge_refusals()
         while not self._stopped and (number := self._evidence.next_after_last()) is not None:
             await self._fetch(number)
-            self._judge_refusals()
+        return self._refusal()
 
     @property
     def _stopped(self) -> bool:
@@ -200,8 +204,7 @@ class _Attempt:
         self._pages += 1
         self._on_page(self._pages, self._evidence.expected_pages)
 
-    def _judge_refusals(self) -> None:
+    def _refusal(self) -> CloudflareError | None:
         """Tell a page behind the end, which an API may well refuse, from a page that it owes us."""
-        for number, error in self._refused.items():
-            if not self._evidence.ended_before(number):
-                self._walk.error = self._walk.error or error
+        refused = self._refused.items()
+        return next((error for n, error in refused if not self._evidence.ended_before(n)), None)

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
@@ -201,6 +202,23 @@ async def test_what_moves_during_a_walk_is_seen_whole_at_the_end(
         assert (walk.listed == world.ids) is (len(world.asked) > 3) or change is reorder
 
 
+@pytest.mark.parametrize("past_the_end", ["empty", "400", "404", "last"])
+@pytest.mark.parametrize("total_count", ["right", "absent"])
+async def test_a_list_that_becomes_shorter_is_walked_again_whatever_stands_behind_its_end(
+    past_the_end: Literal["empty", "400", "404", "last"], total_count: Literal["right", "absent"]
+) -> None:
+    settings = Settings(past_the_end=past_the_end, total_count=total_count)
+    async with walking(101, settings=settings) as world:
+
+        def script(nth: int, _seen: SeenRequest) -> None:
+            if nth == 3:
+                delete_a_draft(world)
+
+        world.account.script = script
+        walk = await world.walk(WalkSettings(concurrency=1))
+        assert (walk.reason, walk.error, len(walk.attempts[-1].invoices)) == (None, None, 100)
+
+
 @pytest.mark.parametrize("total_count", [60, None])
 async def test_what_a_deletion_hides_from_a_walk_is_not_called_absent(
     total_count: int | None,
@@ -270,6 +288,8 @@ async def test_a_refusal_of_a_page_that_must_exist_is_an_error() -> None:
         walk = await world.walk()
         assert walk.reason is Reason.REQUEST_REJECTED
         assert walk.tally.retries == 0
+        assert sorted(set(world.asked)) == ["1", "2", "3"]
+        assert len(world.asked) <= 3 * 3
 
 
 async def test_the_absence_of_a_list_is_not_an_empty_list() -> None:

@@ -140,6 +140,15 @@ def test_behind_the_end_a_repeated_last_page_contradicts_nothing() -> None:
     assert evidence.verdict() == FEWER
 
 
+def test_a_last_page_that_was_seen_before_tells_that_the_list_became_shorter() -> None:
+    evidence = walk(
+        page("ab", more=True, number=1),
+        page("cd", more=True, number=2),
+        page("cd", more=False, number=2),
+    )
+    assert evidence.verdict() == SEEN_BUT_MOVED
+
+
 def test_the_same_page_for_ever_stalls() -> None:
     evidence = walk(*[page("ab", more=True, total=2)] * 4)
     assert evidence.verdict() == STALLED
