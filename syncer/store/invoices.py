@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from syncer.invoice import Invoice
-from syncer.store.absence import find_absence, is_mass_disappearance, mark_missing
+from syncer.store.absence import Absence, find_absence, is_mass_disappearance, mark_missing
 from syncer.store.rejections import keep_rejections
 from syncer.store.rows import BOOKKEEPING, in_slices
 
@@ -194,6 +194,7 @@ async def merge_invoices(
     # First of all, while only earlier walks are stored: what this one adds makes up for no loss.
     absence = await find_absence(conn, account_id, batch.listed)
     withheld = is_mass_disappearance(absence)
+    absent = () if withheld else _absent_now(absence, batch)
     inserted = updated = 0
     for rows in in_slices(sorted(batch.invoices, key=attrgetter("id")), _texts):
         columns = {name: [getattr(row, name) for row in rows] for name in Invoice.__struct_fields__}
@@ -201,14 +202,21 @@ async def merge_invoices(
         counts = (await conn.execute(_MERGE, columns | target)).one()
         inserted += counts.inserted
         updated += counts.updated
-    if not withheld:
-        await mark_missing(conn, account_id, run_id, absence.absent)
+    await mark_missing(conn, account_id, run_id, absent)
     await keep_rejections(conn, account_id, run_id, batch.rejections)
     return MergeCounts(
         inserted=inserted,
         updated=updated,
         unchanged=len(batch.invoices) - inserted - updated,
-        missing=0 if withheld else len(absence.absent),
+        missing=len(absent),
         rejected=len(batch.rejections),
         withheld=len(absence.absent) if withheld else 0,
     )
+
+
+def _absent_now(absence: Absence, batch: Batch) -> Sequence[str]:
+    """Ids of all that is to be marked: a walk that was repeated may have met what then went."""
+    if batch.listed is None:
+        return ()
+    gone = {invoice.id for invoice in batch.invoices}.difference(batch.listed)
+    return sorted(gone.union(absence.absent))

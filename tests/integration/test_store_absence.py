@@ -124,6 +124,33 @@ async def test_what_comes_back_is_unmarked_and_told(database: Database, status: 
     assert row == {"status": status, "missing_since": None, "changed": status != "open"}
 
 
+async def test_what_came_and_went_during_the_walk_is_missing_at_its_end(
+    database: Database,
+) -> None:
+    await merge(database, invoices(3, status="open"))
+    await change(database, "UPDATE invoices SET missing_since = now() WHERE id = 'in_00002'")
+    rows = [*invoices(3, status="paid"), invoice("new")]
+    counts = await merge(database, rows, listed=["in_00000"])
+    assert counts == MergeCounts(inserted=1, updated=3, missing=3)
+    assert await missing(database) == ["in_00001", "in_00002", "new"]
+    told = await fetch(
+        database,
+        """SELECT invoice_id, array_agg(change ORDER BY id) AS changes,
+            array_agg(before ->> 'status' ORDER BY id) AS before
+        FROM invoice_history GROUP BY invoice_id ORDER BY invoice_id""",
+    )
+    assert told == [
+        {"invoice_id": "in_00000", "changes": ["changed"], "before": ["open"]},
+        {"invoice_id": "in_00001", "changes": ["changed", "missing"], "before": ["open", "paid"]},
+        {
+            "invoice_id": "in_00002",
+            "changes": ["reappeared", "missing"],
+            "before": ["open", "paid"],
+        },
+        {"invoice_id": "new", "changes": ["missing"], "before": [None]},
+    ]
+
+
 async def test_a_walk_that_proves_nothing_marks_nothing(database: Database) -> None:
     await merge(database, invoices(3))
     assert await merge(database, invoices(1), listed=None) == MergeCounts(unchanged=1)
