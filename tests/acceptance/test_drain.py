@@ -2,13 +2,15 @@ import asyncio
 import fcntl
 import signal
 from collections.abc import Awaitable, Callable
-from urllib.parse import unquote
 
 import asyncpg
 import pytest
 
 from syncer.demo.faults import Hang, Throttled
 from tests.acceptance.program import Program
+from tests.proxies.frames import PostgresFrames
+from tests.proxies.proxy import Passage, Proxy, Traffic
+from tests.proxies.servers import open_postgres, through
 
 
 async def hang(syncer: Program) -> None:
@@ -125,36 +127,15 @@ async def test_a_signal_while_the_embedded_server_starts_leaves_nothing_running(
 
 @pytest.mark.slow
 async def test_it_drains_when_the_network_swallows_the_database(syncer: Program) -> None:
+    async def swallow(_passage: Passage) -> None:
+        """Neither forward it nor end the connection."""
+
     syncer.add("production", 3)
-    loop = asyncio.get_running_loop()
-    path = unquote(syncer.dsn.partition("host=")[2].partition("&")[0])
-    pumps: list[asyncio.Task[None]] = []
-    writers: list[asyncio.StreamWriter] = []
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-        writer.close()
-
-    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_unix_connection(f"{path}/.s.PGSQL.5432")
-        writers.extend((writer, up_writer))
-        pumps.append(loop.create_task(pump(reader, up_writer)))
-        pumps.append(loop.create_task(pump(up_reader, writer)))
-
-    server = await asyncio.start_server(relay, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    name = syncer.dsn.partition("?")[0].rpartition("/")[2]
-    syncer.settings["database"] = {"url": f"postgresql://postgres@127.0.0.1:{port}/{name}"}
-    async with syncer.running("run") as daemon:
-        await daemon.event("run.finished")
-        for task in pumps:
-            task.cancel()
-        _, took_s = await daemon.stop(signal.SIGTERM)
+    traffic = Traffic()
+    async with Proxy("db", traffic, PostgresFrames, lambda: open_postgres(syncer.dsn)) as wire:
+        syncer.settings["database"] = {"url": through(syncer.dsn, wire.port)}
+        async with syncer.running("run") as daemon:
+            await daemon.event("run.finished")
+            traffic.watch = lambda _message: swallow
+            _, took_s = await daemon.stop(signal.SIGTERM)
     assert took_s < 10
-    await asyncio.gather(*pumps, return_exceptions=True)
-    for writer in writers:
-        writer.transport.abort()
-    await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
-    server.close()
-    await server.wait_closed()
