@@ -73,6 +73,7 @@ POSITIONS: Final = (
     Position("re-walk", 6, "incomplete", stored=36, total=36, of_requests=8, of_invoices=36),
 )
 PAGES_ASKED: Final = (1, 2, 3, 4, 1, 2, 3, 4)
+WHOLE_WALK: Final = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class Line:
 
     `asked` is how often the page is asked for while the fault lasts, `error` a pattern of the text
     for people. `waits` are the seconds before each request for the page but the first, `delays` how
-    many of them were announced in the log, unless it is all.
+    many of them were announced in the log, unless it is all. Where it is `walked_again`, a page
+    behind the first may be gone since the list became shorter, so that another walk begins.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Line:
     waits: tuple[float, ...] = BACKOFF
     delays: tuple[float, ...] | None = None
     request_timeout_s: float = 30.0
+    walked_again: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -154,11 +157,11 @@ LINES: Final = (
     Line("hang",                     FINE, AWAY,   None, 3, SILENT,    Hang(), request_timeout_s=PATIENCE_S),
     Line("a byte now and then",      FINE, AWAY,   None, 3, SILENT,    Trickle(1, 0.002), request_timeout_s=PATIENCE_S),
     # The API refuses, and asking again would be no use.
-    Line("400",                      NO,     NO,     400, 1, REJECTS, Answer(400, REFUSAL)),
+    Line("400",                      NO,     NO,     400, 1, REJECTS, Answer(400, REFUSAL), walked_again=True),
     Line("401",                      DENIED, DENIED, 401, 1, DENIES,  Answer(401)),
     Line("403 with HTML",            DENIED, DENIED, 403, 1, DENIES,  html(403)),
-    Line("404",                      GONE,   GONE,   404, 1, UNKNOWN, Answer(404)),
-    Line("no success, a code",       NO,     NO,     200, 1, REJECTS, Answer(200, REFUSAL)),
+    Line("404",                      GONE,   GONE,   404, 1, UNKNOWN, Answer(404), walked_again=True),
+    Line("no success, a code",       NO,     NO,     200, 1, REJECTS, Answer(200, REFUSAL), walked_again=True),
     # What came is not what is documented.
     Line("no success, no code",      FINE, BAD,     200, 3, ODD,       Answer(200, failure())),
     Line("200 with HTML",            FINE, BAD,     200, 3, NOT_JSON,  html(200)),

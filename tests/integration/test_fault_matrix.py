@@ -17,6 +17,7 @@ from tests.integration.fault_table import (
     LINES,
     PAGES_ASKED,
     POSITIONS,
+    WHOLE_WALK,
     Line,
     Position,
     Refused,
@@ -42,7 +43,13 @@ class Case:
         return f"{self.line.name}, {self.position.name}, {'for ever' if self.for_ever else 'once'}"
 
     @property
+    def walked_again(self) -> bool:
+        return self.line.walked_again and self.position.nth > 1
+
+    @property
     def ending(self) -> str:
+        if self.walked_again and not self.for_ever:
+            return "complete"
         return self.line.for_ever if self.for_ever else self.line.once
 
     @property
@@ -54,30 +61,45 @@ class Case:
         """How many requests met the fault and brought nothing."""
         if self.line.error is None:
             return 0
+        if self.walked_again:
+            return 2 if self.for_ever else 1
         return self.line.asked if self.for_ever else 1
 
     @property
     def retries(self) -> int:
+        if self.walked_again:
+            return 0
         return self.failures if self.complete else self.failures - 1
 
     @property
+    def pages(self) -> list[int]:
+        """The pages that come: those before the fault; and if it ends, the others as well."""
+        before = PAGES_ASKED[: self.position.nth - 1]
+        if not self.complete:
+            return [*before]
+        if self.walked_again:
+            return [*before, *WHOLE_WALK]
+        return [*PAGES_ASKED[: self.position.of_requests]]
+
+    @property
     def pages_asked(self) -> list[int]:
-        """The page that meets the fault is asked for again; then come the others, or none."""
-        position = self.position
-        before, page = PAGES_ASKED[: position.nth - 1], PAGES_ASKED[position.nth - 1]
-        after = PAGES_ASKED[position.nth - 1 : position.of_requests] if self.complete else ()
-        failed = 0 if isinstance(self.line.fault, Refused) else self.failures
-        return [*before, *[page] * failed, *after]
+        """The pages on the wire: the one that meets the fault is asked for again, or page 1 is."""
+        before = self.position.nth - 1
+        page = PAGES_ASKED[before]
+        failed = [page, 1] if self.walked_again else [page] * self.failures
+        if isinstance(self.line.fault, Refused):
+            failed = []
+        return [*self.pages[:before], *failed[: self.failures], *self.pages[before:]]
 
     def counts(self) -> dict[str, int | None]:
         """Everything that is counted of the sync: there was no invoice before but one."""
         position = self.position
         stored = position.of_invoices if self.complete else position.stored
+        # Of another walk that does not get its first page, nothing is known.
+        total = None if self.walked_again else position.total
         return {
-            "pages": position.of_requests if self.complete else position.nth - 1,
-            "requests": position.of_requests + self.failures
-            if self.complete
-            else position.nth - 1 + self.failures,
+            "pages": len(self.pages),
+            "requests": len(self.pages) + self.failures,
             "retries": self.retries,
             "fetched": stored,
             "inserted": stored,
@@ -85,7 +107,7 @@ class Case:
             "unchanged": 0,
             "missing": 1 if self.complete else 0,
             "rejected": 0,
-            "total_reported": position.of_invoices if self.complete else position.total,
+            "total_reported": position.of_invoices if self.complete else total,
         }
 
 
