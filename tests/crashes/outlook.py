@@ -52,6 +52,7 @@ class Outlook:
             )
         if record["reason"] == "storage":
             return "not stored", self._not_stored(record)
+        assert record["reason"] == "interrupted", f"nobody asked for this: {record}"
         return f"interrupted after {record['pages']}", self._interrupted(record)
 
     def _interrupted(self, record: Row) -> Picture:

@@ -18,6 +18,7 @@ LATER: Final = "later"
 # What differs from one sync to the next, and is only told apart as before or since.
 _MOMENTS: Final = {
     "changed_at",
+    "complete_as_of",
     "finished_at",
     "first_seen_at",
     "invoice_pdf_at",
