@@ -30,6 +30,9 @@ _BUSY = ("40001", "40P01", "55P03")
 
 _OTHER_SCHEMA = ("42P01", "42703")  # undefined table, undefined column
 
+# PgBouncer's words for a transaction in the one mode in which it cannot keep any.
+_NO_TRANSACTIONS = "transaction blocks not allowed in statement pooling mode"
+
 # Classes whose primary message names tables, columns, constraints and roles. Those of data
 # exceptions (22) quote the value, and so does what a trigger may raise (P0).
 _NAMES_ONLY = ("08", "21", "23", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58")
@@ -102,7 +105,10 @@ def _reason(error: BaseException) -> str:
         text = error.strerror or _first_line(error) or type(error).__name__
         return f"{text}: {error.filename}" if error.filename else text
     # The driver quotes the value of an option of the URL that it does not know.
-    return _first_line(error).partition(", got ")[0]
+    text = _first_line(error).partition(", got ")[0]
+    if _NO_TRANSACTIONS in text:
+        return f"{text}; set pool_mode = transaction (or session) in PgBouncer"
+    return text
 
 
 def _first_line(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from syncer.errors import DatabaseBusy, DatabaseError, DatabaseUnreachable
 from syncer.store.failures import translated_errors, unreachable
 
 WHERE = "db.example:5432/ledger"
+NO_TRANSACTIONS = "transaction blocks not allowed in statement pooling mode"
 
 
 def translated(error: BaseException) -> DatabaseError:
@@ -86,6 +87,10 @@ def test_an_error_that_only_sqlalchemy_knows_is_translated_too() -> None:
         (FileNotFoundError(2, "No such file", "/ca.pem"), "No such file: /ca.pem"),
         (ConnectionRefusedError(111, "Connect call failed"), "Connect call failed"),
         (asyncpg.ClientConfigurationError("bad sslmode\nmore"), "bad sslmode"),
+        (
+            asyncpg.ProtocolViolationError(NO_TRANSACTIONS),
+            f"{NO_TRANSACTIONS}; set pool_mode = transaction (or session) in PgBouncer",
+        ),
     ],
 )
 def test_a_reason_is_one_line(error: Exception, reason: str) -> None:
