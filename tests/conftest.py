@@ -8,16 +8,15 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 from uuid import uuid4
 
-import asyncpg
 import hypothesis
 import pytest
 
 from syncer.demo.postgres import EmbeddedPostgres
 from syncer.store.engine import Database
 from syncer.store.migrate import upgrade
+from tests.servers import OwnServer, administer, dsn_of, migrated_cluster, own_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -33,25 +32,6 @@ hypothesis.settings.register_profile(
     "long", max_examples=5000, deadline=None, print_blob=True, database=None
 )
 hypothesis.settings.load_profile("quick")
-
-
-def dsn_of(server_dsn: str, name: str) -> str:
-    """Name another database of the same server."""
-    url = urlsplit(server_dsn)
-    return f"{url.scheme}://{url.netloc}/{name}?{url.query}".rstrip("?")
-
-
-def administer(dsn: str, statement: str) -> None:
-    """Run a statement that no transaction may surround, from outside any event loop."""
-
-    async def execute() -> None:
-        connection = await asyncpg.connect(dsn)
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
-
-    asyncio.run(execute())
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -124,3 +104,17 @@ async def database(database_dsn: str) -> AsyncIterator[Database]:
     database = Database(database_dsn)
     yield database
     await database.close()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Path]:
+    """A stopped cluster with a migrated database, for servers of a test's own."""
+    with migrated_cluster() as home:
+        yield home
+
+
+@pytest.fixture
+def server(cluster: Path) -> Iterator[OwnServer]:
+    """A server of the test's own, which it may restart."""
+    with own_server(cluster) as running:
+        yield running

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.program import Program, program
-from tests.conftest import administer
 from tests.integration.roles import documented_role, owned_database
+from tests.servers import administer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

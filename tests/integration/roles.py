@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from tests.conftest import administer
 from tests.documents import blocks, section
+from tests.servers import administer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,6 @@ import pytest
 import pytest_asyncio
 
 from syncer.store.engine import Database
-from tests.conftest import administer, dsn_of
 from tests.integration.disturbed import NAME, Disturbed, disturbed
 from tests.integration.fault_table import (
     LINES,
@@ -22,6 +21,7 @@ from tests.integration.fault_table import (
     Position,
     Refused,
 )
+from tests.servers import administer, dsn_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
