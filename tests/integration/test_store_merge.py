@@ -369,3 +369,17 @@ async def test_a_rejection_is_kept_once(database: Database) -> None:
         for rejection in (first, second, first)
     ]
     assert rows == [key | text for key, text in zip(stored, texts, strict=True)]
+
+
+@pytest.mark.long
+async def test_more_text_than_a_message_of_postgresql_can_hold_is_stored(
+    database: Database,
+) -> None:
+    # A gigabyte: some 1.5 GB of memory here, and a minute.
+    rows = invoices(2000, description="x" * 600_000)
+    rejections = [
+        Rejection(reason="odd", payload="y" * 600_000, digest=number.to_bytes(32))
+        for number in range(2000)
+    ]
+    counts = await merge(database, rows, rejections=rejections)
+    assert counts == MergeCounts(inserted=2000, rejected=2000)
