@@ -22,7 +22,7 @@ help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'PYTHON=python3.12    makes .venv with this one; otherwise the newest of 3.13, 3.12, 3.11'
-	@echo 'ARGS="-k walk"       goes to pytest, or to the benchmark'
+	@echo 'ARGS="-k walk"       goes to pytest, to the benchmark, or to the fuzzer'
 	@echo 'WORKERS=4            tests in parallel; 0 runs them in one process'
 
 .PHONY: demo
@@ -65,6 +65,28 @@ format: $(INSTALLED) ## Format the code and mend what the linter can
 bench: $(INSTALLED) ## Measure
 	$(PY) benchmarks/run.py $(ARGS)
 
+# Its requirements stay out of .venv: only Linux on x86-64 has them. Inputs that reach something new
+# go to .fuzz/corpus, findings to .fuzz.
+FUZZ_PY := .fuzz/venv/bin/python
+FUZZ     = $(FUZZ_PY) -m tests.fuzz -artifact_prefix=.fuzz/ -rss_limit_mb=2048
+
+.PHONY: fuzz
+fuzz: .fuzz/.locked ## Fuzz what decodes the API's answers, for ever or ARGS=-max_total_time=3600
+	$(FUZZ) -max_len=65536 $(ARGS) .fuzz/corpus tests/fuzz/corpus
+
+.PHONY: fuzz-keep
+fuzz-keep: .fuzz/.locked ## Replace tests/fuzz/corpus by the least that reaches the same and what is new
+	rm -rf .fuzz/least && mkdir .fuzz/least
+	$(FUZZ) -merge=1 -max_len=2048 .fuzz/least tests/fuzz/corpus .fuzz/corpus
+	rm -f tests/fuzz/corpus/* && cp .fuzz/least/* tests/fuzz/corpus
+
+.fuzz/.locked: requirements/fuzz.txt $(LOCKED)
+	mkdir -p .fuzz/corpus
+	$(PY) -m venv --clear --without-pip .fuzz/venv
+	$(PY) -m pip --python $(FUZZ_PY) install --quiet --require-hashes --only-binary :all: \
+	    --requirement requirements/fuzz.txt
+	@touch $@
+
 # The public index alone decides what is in a lock, whatever else pip knows of on this machine; a
 # full mirror of it can be given as PIP_INDEX_URL. LOCK_ARGS=--upgrade moves to the newest versions.
 COMPILE = env -u PIP_EXTRA_INDEX_URL -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null \
@@ -80,6 +102,8 @@ lock: $(LOCKED) ## Compile the requirement files anew; LOCK_ARGS=--upgrade for t
 	$(COMPILE) --extra embedded --extra dev --all-build-deps \
 	    --constraint requirements/runtime.txt --constraint requirements/build.txt \
 	    --output-file requirements/dev.txt pyproject.toml
+	$(COMPILE) --constraint requirements/runtime.txt \
+	    --output-file requirements/fuzz.txt requirements/fuzz.in
 
 .PHONY: image
 image: ## Build the container image syncer:VERSION
@@ -89,7 +113,7 @@ image: ## Build the container image syncer:VERSION
 
 .PHONY: clean
 clean: ## Remove what make has made; the embedded database in .syncer stays
-	rm -rf .venv build dist .coverage .coverage.* .hypothesis .import_linter_cache \
+	rm -rf .venv .fuzz build dist .coverage .coverage.* .hypothesis .import_linter_cache \
 	    .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -31,6 +31,7 @@ _NUMBERS: Final = [
 _TEXTS: Final = [
     *rb'"" "a" "A" "\u00e9" "e\u0301" "\ufeff" "\u0000" "\ud800" "\udc00" "\ud83d\ude00"'.split(),
     *rb'"a:b" "a://b" "\/\/" "\\" "\"" "\u0022" "}" "]" "paid" "usd" "null" "10.50"'.split(),
+    rb'"a\u0000b"',
     b'" a "',
     b'"\xef\xbb\xbf"',
     b'"https://pay.example.test/i/1?s=2"',
