@@ -44,6 +44,9 @@ class Slots:
     def release(self, account_id: str) -> None:
         """Give a place back."""
         self._in_flight[account_id] -= 1
+        if not self._in_flight[account_id]:
+            # Or every sum would go over all accounts that were ever walked.
+            del self._in_flight[account_id]
         self._announce()
 
     def _has_place(self, account_id: str) -> bool:

@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import tracemalloc
 
 from syncer.cloudflare.slots import Slots
 
@@ -36,3 +38,23 @@ async def test_more_accounts_than_places_take_turns() -> None:
         assert not waiting.done()
         slots.release("a")
         await waiting
+
+
+def test_accounts_that_are_done_leave_nothing_behind() -> None:
+    async def walk(slots: Slots, account_id: str) -> None:
+        with slots.sharing(account_id):
+            await slots.acquire(account_id)
+            slots.release(account_id)
+
+    async def walk_many(accounts: int) -> int:
+        slots = Slots(4)
+        tracemalloc.start()
+        try:
+            for number in range(accounts):
+                await walk(slots, f"{number:032x}")
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    assert asyncio.run(walk_many(5000)) - asyncio.run(walk_many(50)) < 50_000
