@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final, cast
 
 import aiohttp
@@ -28,7 +30,7 @@ from syncer.errors import (
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from tenacity import Future
 
@@ -74,10 +76,15 @@ class Tally:
 
 @dataclass(slots=True)
 class _Gate:
-    """A credential's budget, and how many requests wait for it."""
+    """A credential's budget, how many requests are about it, and how many of them wait for it."""
 
     throttle: Throttle
+    users: int = 0
     waiting: int = 0
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.users and self.throttle.is_idle
 
 
 def retry_delay_s(error: CloudflareError, *, attempt: int, jitter: float) -> float:
@@ -139,29 +146,48 @@ class CloudflareClient:
         return await retrying(self._attempt, account, query, tally)
 
     async def _attempt(self, account: Account, query: Mapping[str, str], tally: Tally) -> Page:
-        gate = self._gates.get(account.credential) or self._new_gate(account.credential)
-        await self._admit(account.id, gate)
-        tally.requests += 1
-        try:
-            return await self._send(account, query, gate.throttle)
-        except CloudflareError as error:
-            tally.last_error = error
-            if isinstance(error, RateLimited):
-                # The block is the credential's: none of its requests would fare better.
-                gate.throttle.close_for(error.retry_after_s or BACKOFF_S)
-            raise
-        finally:
-            self.slots.release(account.id)
+        with self._gate_of(account.credential) as gate:
+            await self._admit(account.id, gate)
+            tally.requests += 1
+            try:
+                return await self._send(account, query, gate.throttle)
+            except CloudflareError as error:
+                tally.last_error = error
+                if isinstance(error, RateLimited):
+                    # The block is the credential's: none of its requests would fare better.
+                    gate.throttle.close_for(error.retry_after_s or BACKOFF_S)
+                raise
+            finally:
+                self.slots.release(account.id)
 
-    def _new_gate(self, credential: Credential) -> _Gate:
-        throttle = Throttle(
+    @contextmanager
+    def _gate_of(self, credential: Credential) -> Iterator[_Gate]:
+        """Give the credential's gate, which is kept as long as it can make a difference."""
+        gate = self._gates.pop(credential, None)
+        if gate is None:
+            self._forget_idle_gates()
+            gate = _Gate(self._new_throttle())
+        # At the end, so that the first ones are those that were used longest ago.
+        self._gates[credential] = gate
+        gate.users += 1
+        try:
+            yield gate
+        finally:
+            gate.users -= 1
+
+    def _forget_idle_gates(self) -> None:
+        """Let go of credentials that were rotated away: a daemon lives for months."""
+        idle = takewhile(lambda credential: self._gates[credential].is_idle, self._gates)
+        for credential in list(idle):
+            del self._gates[credential]
+
+    def _new_throttle(self) -> Throttle:
+        return Throttle(
             requests=self._settings.rate_requests,
             per_s=self._settings.rate_per_s,
             in_flight=self._settings.concurrent_requests,
             clock=self._clock,
         )
-        gate = self._gates[credential] = _Gate(throttle)
-        return gate
 
     async def _admit(self, account_id: str, gate: _Gate) -> None:
         """Return with a slot taken and the request counted, ready to be sent at once.

@@ -48,6 +48,13 @@ class Throttle:
         # A bucket in memory answers at once; only those of remote stores return an awaitable.
         return max(cast("int", self._sent.waiting(request)), 1) / 1000
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing counts any more, so that a new one would admit the same."""
+        now = self._clock()
+        self._sent.leak(int(now * 1000))
+        return now >= self._closed_until and not self._sent.count()
+
     def close_for(self, seconds: float) -> None:
         """Admit nothing for so long, because the API said so."""
         self._closed_until = max(self._closed_until, self._clock() + seconds)
