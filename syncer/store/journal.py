@@ -134,6 +134,16 @@ async def finish_run(
     )
 
 
+async def skip_accounts(conn: AsyncConnection, run_id: UUID, *, reason: Reason, error: str) -> None:
+    """Finish at once all of the run's accounts that are still to be done, as skipped."""
+    skipped = {"status": "skipped", "reason": reason, "error_kind": reason, "error": error}
+    await conn.execute(
+        update(account_syncs)
+        .where(account_syncs.c.run_id == run_id, account_syncs.c.status.is_(None))
+        .values(skipped | {"finished_at": func.clock_timestamp()})
+    )
+
+
 async def abandon_dead_runs(conn: AsyncConnection) -> list[UUID]:
     """Mark the running runs whose process is gone abandoned, with their accounts; return their ids.
 

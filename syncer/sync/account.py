@@ -90,6 +90,8 @@ class AccountSync:
             return self.recorder.postpone(account, error)
 
     async def _sync(self, account: Account) -> AccountRecord | None:
+        if self.stop.requested:
+            return self.recorder.leave_out(account)
         try:
             started_at = await self.locks.try_account(account.id)
             if started_at is None:

@@ -14,9 +14,10 @@ from syncer.store.journal import (
     fence_account,
     record_account,
     recorded,
+    skip_accounts,
 )
 from syncer.store.retries import repeat
-from syncer.sync.outcome import Outcome, plain_outcome
+from syncer.sync.outcome import EXPLANATIONS, Outcome, plain_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -86,6 +87,13 @@ class Recorder:
 
         return await self.commit(account, write)
 
+    def leave_out(self, account: Account) -> AccountRecord:
+        """Leave an account whose turn came too late to the end of the run.
+
+        All of them are recorded at once then: each on its own, a thousand would outlast the drain.
+        """
+        return self.record_of(account, plain_outcome("skipped", Reason.INTERRUPTED))
+
     def postpone(self, account: Account, error: DatabaseError) -> AccountRecord:
         """Keep a failure that could not even be recorded for the end of the run."""
         outcome = plain_outcome("failed", Reason.STORAGE, str(error))
@@ -94,11 +102,14 @@ class Recorder:
         return record
 
     async def record_postponed(self, conn: AsyncConnection) -> None:
-        """Record what was postponed, in the caller's transaction."""
+        """Record what was postponed or left out, in the caller's transaction."""
         for record in self.unrecorded:
             # Perhaps it was, and only the answer was lost.
             if await recorded(conn, self.run_id, record.account_id, record.account_name) is None:
                 await self.record(conn, record)
+        if self.stop.requested:
+            reason = Reason.INTERRUPTED
+            await skip_accounts(conn, self.run_id, reason=reason, error=EXPLANATIONS[reason])
 
     def record_of(
         self,

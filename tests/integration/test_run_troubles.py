@@ -76,6 +76,45 @@ async def test_a_stop_stores_what_was_fetched_and_begins_nothing_new(here: Site)
     assert run["status"] == "failed"
 
 
+async def test_a_stop_skips_all_other_accounts_in_one_go(here: Site) -> None:
+    stop = Stop()
+    first = here.add("first", 3)
+    for number in range(200):
+        here.add(f"other-{number}", 3)
+
+    def script(_nth: int, _seen: SeenRequest) -> Fault | None:
+        stop.request()
+        return Hang(None)
+
+    first.script = script
+    result = await here.run(replace(SETTINGS, concurrent_accounts=1), stop=stop)
+    others = [record for record in result.records if record.account_name != "first"]
+    assert {(record.status, record.reason) for record in others} == {
+        ("skipped", Reason.INTERRUPTED)
+    }
+    rows = await here.rows("""
+        SELECT
+            status, reason, error_kind, error, requests, started_at, finished_at IS NOT NULL AS at,
+            count(*) AS accounts, count(DISTINCT xmin::text) AS transactions
+        FROM account_syncs
+        WHERE status = 'skipped'
+        GROUP BY 1, 2, 3, 4, 5, 6, 7
+    """)
+    assert rows == [
+        {
+            "status": "skipped",
+            "reason": "interrupted",
+            "error_kind": "interrupted",
+            "error": "the sync was asked to stop; the next one starts afresh",
+            "requests": 0,
+            "started_at": None,
+            "at": True,
+            "accounts": 200,
+            "transactions": 1,
+        }
+    ]
+
+
 async def test_what_the_database_refuses_fails_one_account_and_is_whole_or_nothing(
     here: Site,
 ) -> None:
