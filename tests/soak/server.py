@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from syncer.demo.postgres import EmbeddedPostgres
-from tests.conftest import dsn_of
+from tests.servers import dsn_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
