@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import TYPE_CHECKING, Final, cast
 
 import aiohttp
@@ -16,6 +14,7 @@ from aiohttp.http_exceptions import ContentEncodingError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from syncer.cloudflare.certificates import why_distrusted
+from syncer.cloudflare.gates import Gate, Gates
 from syncer.cloudflare.headers import rate_limits, ray_id
 from syncer.cloudflare.slots import Slots
 from syncer.cloudflare.throttle import Throttle
@@ -30,11 +29,11 @@ from syncer.errors import (
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from tenacity import Future
 
-    from syncer.account import Account, Credential
+    from syncer.account import Account
 
 log = structlog.get_logger()
 
@@ -74,19 +73,6 @@ class Tally:
     last_error: CloudflareError | None = None
 
 
-@dataclass(slots=True)
-class _Gate:
-    """A credential's budget, how many requests are about it, and how many of them wait for it."""
-
-    throttle: Throttle
-    users: int = 0
-    waiting: int = 0
-
-    @property
-    def is_idle(self) -> bool:
-        return not self.users and self.throttle.is_idle
-
-
 def retry_delay_s(error: CloudflareError, *, attempt: int, jitter: float) -> float:
     """Seconds before the next attempt after the `attempt`-th (from 1); jitter is in [0, 1).
 
@@ -114,7 +100,7 @@ class CloudflareClient:
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
-        self._gates: dict[Credential, _Gate] = {}
+        self._gates = Gates(self._new_throttle)
         self.slots = Slots(settings.concurrent_requests)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -146,7 +132,7 @@ class CloudflareClient:
         return await retrying(self._attempt, account, query, tally)
 
     async def _attempt(self, account: Account, query: Mapping[str, str], tally: Tally) -> Page:
-        with self._gate_of(account.credential) as gate:
+        with self._gates.of(account.credential) as gate:
             await self._admit(account.id, gate)
             tally.requests += 1
             try:
@@ -160,27 +146,6 @@ class CloudflareClient:
             finally:
                 self.slots.release(account.id)
 
-    @contextmanager
-    def _gate_of(self, credential: Credential) -> Iterator[_Gate]:
-        """Give the credential's gate, which is kept as long as it can make a difference."""
-        gate = self._gates.pop(credential, None)
-        if gate is None:
-            self._forget_idle_gates()
-            gate = _Gate(self._new_throttle())
-        # At the end, so that the first ones are those that were used longest ago.
-        self._gates[credential] = gate
-        gate.users += 1
-        try:
-            yield gate
-        finally:
-            gate.users -= 1
-
-    def _forget_idle_gates(self) -> None:
-        """Let go of credentials that were rotated away: a daemon lives for months."""
-        idle = takewhile(lambda credential: self._gates[credential].is_idle, self._gates)
-        for credential in list(idle):
-            del self._gates[credential]
-
     def _new_throttle(self) -> Throttle:
         return Throttle(
             requests=self._settings.rate_requests,
@@ -189,7 +154,7 @@ class CloudflareClient:
             clock=self._clock,
         )
 
-    async def _admit(self, account_id: str, gate: _Gate) -> None:
+    async def _admit(self, account_id: str, gate: Gate) -> None:
         """Return with a slot taken and the request counted, ready to be sent at once.
 
         Nobody waits for the budget with a slot in hand, or a throttled credential would stop all

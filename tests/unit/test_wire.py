@@ -254,7 +254,7 @@ TOKEN = "v4jRq0kQbPzX8mW2nT6yL1sD9fGhJ3aUcEoI5xZB"
 
 
 def test_the_ray_id_is_one_or_none() -> None:
-    for text in (TOKEN, "c2547eb745079dac9320b638f5e225cf483cc", "x"):
+    for text in (TOKEN, "c2547eb745079dac9320b638f5e225cf483cc", "", "x y", "\x00", "\udcff"):
         assert failure(b"", 502, {"CF-Ray": text}).ray_id is None
     for text in ("8f1a2b3c4d5e6f70-AMS", "8f1a2b3c4d5e6f70"):
         assert failure(b"", 502, {"CF-Ray": text}).ray_id == text
