@@ -1,10 +1,8 @@
 """Several processes on one database: what one has, another waits for, and takes over."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 import pytest
 import structlog
 
@@ -12,13 +10,13 @@ from syncer.demo.account import SeenRequest
 from syncer.demo.faults import Fault, Hang
 from syncer.errors import Reason, SchemaMismatch
 from syncer.store.engine import Database
+from syncer.store.journal import Trigger
 from syncer.store.locks import Locks
 from tests.integration.running import Site, of
+from tests.integration.storing import reaching
+from tests.sessions import LOCKS, session, terminate
 
 TICK = datetime.now(UTC) - timedelta(seconds=5)
-WAITING = """
-    NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
 
 
 async def event(events: list[structlog.typing.EventDict], name: str) -> None:
@@ -76,36 +74,6 @@ async def test_nobody_waits_longer_than_the_schedule_allows(here: Site) -> None:
     assert here.api.requests == []
 
 
-async def test_a_walk_that_lost_its_lock_is_not_stored_over_a_newer_one(
-    here: Site, database_dsn: str
-) -> None:
-    account = here.add("production", 3)
-    arrived, go_on = asyncio.Event(), asyncio.Event()
-
-    def script(nth: int, _seen: SeenRequest) -> Fault | None:
-        arrived.set()
-        return Hang(go_on) if nth == 1 else None
-
-    account.script = script
-    admin = await asyncpg.connect(database_dsn)
-    async with asyncio.TaskGroup() as group:
-        older = group.create_task(here.run())
-        await arrived.wait()
-        await admin.execute("""
-            SELECT pg_terminate_backend(pid, 10000) FROM pg_locks WHERE locktype = 'advisory'
-            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        """)
-        account.invoices[0] = dict(account.invoices[0], description="newer")
-        newer = await here.run()
-        stored = await here.rows("SELECT * FROM invoices ORDER BY id")
-        account.invoices[0] = dict(account.invoices[0], description="never to be stored")
-        go_on.set()
-    await admin.close()
-    assert of(newer, "production").status == "complete"
-    assert of(older.result(), "production").reason is Reason.LOCKED
-    assert await here.rows("SELECT * FROM invoices ORDER BY id") == stored
-
-
 @pytest.mark.parametrize(
     ("statement", "complaint"),
     [
@@ -125,32 +93,42 @@ async def test_a_run_refuses_a_schema_of_another_revision(
     assert await here.rows("SELECT status FROM sync_runs") == [{"status": "succeeded"}]
 
 
-async def end_the_waiting_session(admin: asyncpg.Connection) -> None:
-    await admin.execute(f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE {WAITING}")
-
-
-async def let_it_time_out(_admin: asyncpg.Connection) -> None:
-    """Its own lock_timeout ends the wait."""
-
-
-@pytest.mark.parametrize("trouble", [end_the_waiting_session, let_it_time_out])
-async def test_what_was_fetched_is_stored_once_the_trouble_has_passed(
-    here: Site, database_dsn: str, trouble: Callable[[asyncpg.Connection], Awaitable[None]]
+@pytest.mark.parametrize("trigger", ["command", "schedule"])
+async def test_a_walk_that_lost_its_lock_is_not_stored_over_a_newer_one(
+    here: Site, database_dsn: str, trigger: Trigger
 ) -> None:
-    here.add("production", 60)
-    admin = await asyncpg.connect(database_dsn)
-    here.database = Database(database_dsn, lock_timeout_s=0.2)
+    account = here.add("production", 3)
+    await here.run()
+    released = asyncio.Event()
+    # What it will be told, once it is released, is how things stand now.
+    account.script = lambda nth, _seen: Hang(released) if nth == 2 else None
+    at = datetime.now(UTC) if trigger == "schedule" else None
+    older = asyncio.create_task(here.run(trigger=trigger, tick=at))
+    await here.api.wait_for_requests(2)
+    async with session(database_dsn) as admin, reaching(here, Database(database_dsn)) as there:
+        assert await terminate(admin, LOCKS) == 1
+        account.invoices[0] = account.invoices[0] | {"description": "newer"}
+        account.invoices.insert(0, account.invoices[0] | {"id": "in_new"})
+        newer = await there.run(trigger=trigger, tick=at)
+    assert of(newer, "production").status == "complete"
+    tables = ("invoices", "invoice_history", "sync_state")
+    stored = [await here.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables]
     with structlog.testing.capture_logs() as events:
-        async with asyncio.TaskGroup() as group, admin.transaction():
-            await admin.execute("LOCK TABLE invoices IN ACCESS EXCLUSIVE MODE")
-            run = group.create_task(here.run())
-            async with asyncio.timeout(30):
-                while not await admin.fetchval(f"SELECT count(*) FROM pg_locks WHERE {WAITING}"):
-                    await admin.execute("SELECT pg_sleep(0.01)")
-            await trouble(admin)
-            await event(events, "transaction.retry_scheduled")
-    await admin.close()
-    assert of(run.result(), "production").status == "complete"
-    assert len(here.api.requests) == 2
-    assert await here.row("SELECT count(*) AS invoices FROM invoices") == {"invoices": 60}
-    await here.database.close()
+        released.set()
+        record = of(await older, "production")
+    assert (record.status, record.reason, record.inserted) == ("skipped", Reason.LOCKED, 0)
+    assert [event["reason"] for event in events if event["event"] == "account.skipped"] == [
+        "locked"
+    ]
+    assert [await here.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables] == stored
+    statuses = await here.rows("""
+        SELECT walk.status, reason, run.status AS run
+        FROM account_syncs AS walk JOIN sync_runs AS run ON run.id = run_id
+        ORDER BY run.started_at, run.status
+    """)
+    # The newer run had taken it for a dead one, and it has the last word all the same.
+    assert [tuple(row.values()) for row in statuses] == [
+        ("complete", None, "succeeded"),
+        ("skipped", "locked", "succeeded"),
+        ("complete", None, "succeeded"),
+    ]
