@@ -34,7 +34,7 @@ def self_signed(trusted: Authority) -> trustme.LeafCert:
     ],
 )
 @pytest.mark.parametrize("host", [HOST, "127.0.0.1"])
-async def test_what_a_trusted_authority_did_not_issue_for_here_and_now_is_refused(
+async def test_a_certificate_that_is_not_for_here_and_now_is_refused(
     tmp_path: Path,
     issue: Callable[[Authority], trustme.LeafCert],
     reason: str,

@@ -149,3 +149,9 @@ def test_every_make_target_that_is_named_exists() -> None:
     known = {name for line in targets for name in line.split()}
     wanted = {name for page in PAGES for name in re.findall(r"`make ([a-z-]+)", read(page))}
     assert wanted - known == set()
+
+
+def test_every_test_that_is_named_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", read("docs/guarantees.md"))
+    assert len(named) > 30
+    assert [pair for pair in named if f"def {pair[1]}(" not in read(pair[0])] == []
