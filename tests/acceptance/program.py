@@ -34,7 +34,16 @@ class Finished:
 
     @property
     def events(self) -> list[Event]:
-        return [json.loads(line) for line in self.stderr.splitlines()]
+        return [event_of(line) for line in self.stderr.splitlines()]
+
+
+def event_of(line: str | bytes) -> Event:
+    """Read a line of the log; one that is none is shown."""
+    try:
+        event: Event = json.loads(line)
+    except ValueError:
+        raise AssertionError(f"not a line of the log: {line!r}") from None
+    return event
 
 
 class Running:
@@ -49,7 +58,7 @@ class Running:
         assert self.process.stderr is not None
         async with asyncio.timeout(PATIENCE_S):
             while line := await self.process.stderr.readline():
-                event: Event = json.loads(line)
+                event = event_of(line)
                 self.events.append(event)
                 if event["event"] == name and fields.items() <= event.items():
                     return event
@@ -67,7 +76,7 @@ class Running:
         """Read the log to its end."""
         assert self.process.stderr is not None
         while line := await self.process.stderr.readline():
-            self.events.append(json.loads(line))
+            self.events.append(event_of(line))
 
     @property
     def names(self) -> list[str]:
