@@ -11,7 +11,8 @@ PY        := $(BIN)/python
 LOCKED    := .venv/.locked
 INSTALLED := .venv/.installed
 PYTEST     = $(PY) -m pytest --numprocesses $(WORKERS) --dist worksteal
-STORE      = tests/migrations $(wildcard tests/integration/test_store_*.py)
+STORE      = tests/migrations $(wildcard tests/integration/test_store_*.py) \
+             tests/integration/test_odd_records.py
 VERSION    = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' syncer/__init__.py)
 
 .DEFAULT_GOAL := help
