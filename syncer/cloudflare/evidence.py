@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -29,13 +30,16 @@ class Verdict:
 class Evidence:
     """One walk: its records by identity, and every sign of how far to trust them.
 
+    Records that can be no invoice are told apart by their digest, and where they have no id by how
+    often that came before on the same page: two of a page are two, however alike.
+
     `pageable` is False when the API refuses the parameter `page`, so that only one can be asked.
     """
 
     max_pages: int
     pageable: bool = True
     invoices: dict[str, Invoice] = field(default_factory=dict)
-    rejections: dict[bytes, Rejection] = field(default_factory=dict)
+    rejections: dict[tuple[bytes, int], Rejection] = field(default_factory=dict)
     asked: int = 0
     _has_more: dict[int, bool] = field(default_factory=dict)
     _end: int | None = None
@@ -142,12 +146,14 @@ class Evidence:
         before = self.distinct
         # An invoice may come again as a record that can be none, and the other way round.
         names: set[str | bytes] = set()
+        alike: Counter[bytes] = Counter()
         for record in records:
             if isinstance(record, Invoice):
                 self.invoices[record.id] = record
                 names.add(record.id)
             else:
-                self.rejections[record.digest] = record
+                self.rejections[record.digest, alike[record.digest]] = record
+                alike[record.digest] += record.id is None
                 names.add(record.id or record.digest)
         self._repeated |= self.distinct - before < len(records)
         self._repeated |= not names.isdisjoint(self._names)

@@ -63,10 +63,10 @@ class Walk:
         return {id_: invoice for seen in self.attempts for id_, invoice in seen.invoices.items()}
 
     @property
-    def rejections(self) -> dict[bytes, Rejection]:
-        """Every record that could not be an invoice, by digest."""
+    def rejections(self) -> dict[tuple[bytes, int], Rejection]:
+        """Every record that could not be an invoice, as `Evidence` tells them apart."""
         return {
-            digest: record for seen in self.attempts for digest, record in seen.rejections.items()
+            which: record for seen in self.attempts for which, record in seen.rejections.items()
         }
 
     @property

@@ -157,9 +157,8 @@ _texts = attrgetter(
 class Batch:
     """What one walk of an account fetched.
 
-    `invoices` are unique by id, `rejections` by digest. `listed` holds the ids that the API lists
-    now, whether or not as valid records: any other stored invoice is missing. None: the walk
-    proves no absence.
+    `invoices` are unique by id. `listed` holds the ids that the API lists now, whether or not as
+    valid records: any other stored invoice is missing. None: the walk proves no absence.
     """
 
     invoices: Sequence[Invoice]

@@ -121,6 +121,17 @@ def test_rejected_records_count() -> None:
     assert walk(page("a1", more=True, total=3), page("2", more=False, total=3)).verdict() == PROVEN
 
 
+def test_two_records_of_a_page_are_two_however_alike() -> None:
+    evidence = walk(page("11", more=True, total=3), page("a", more=False, total=3))
+    assert (evidence.distinct, evidence.verdict()) == (3, PROVEN)
+
+
+def test_the_same_id_twice_on_a_page_is_one_record() -> None:
+    for ids in ("aa", "AA"):
+        evidence = walk(page(ids, more=False, total=1))
+        assert (evidence.distinct, evidence.verdict()) == (1, SEEN_BUT_MOVED)
+
+
 def test_a_page_number_that_was_not_asked_for_ends_the_walk() -> None:
     evidence = walk(page("ab", more=True, number=1, total=6), page("ab", more=True, number=1))
     assert evidence.verdict() == NOT_HONOURED
