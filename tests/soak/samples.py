@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from tests.soak.server import Server
 
-# A busy daemon may be a moment late to send the next statement of a transaction.
-IDLE_S: Final = 2
-
 TABLES: Final = (
     "invoices",
     "invoice_history",
@@ -49,14 +46,10 @@ class TableSize:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What the daemon has of the server.
-
-    `locks` are advisory ones, `snapshots` those that idle sessions keep, which hold back vacuum.
-    """
+    """What the daemon has of the server; `locks` are advisory ones."""
 
     sessions: int
     locks: int
-    snapshots: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +81,14 @@ def look_at(pid: int) -> Process:
 
 
 async def hold_on(server: Server) -> Hold:
-    """Count the daemon's sessions, the advisory locks, and the snapshots of idle sessions."""
+    """Count the daemon's sessions, and the advisory locks in its database."""
     row = await server.row(f"""
         SELECT
             (SELECT count(*) FROM pg_stat_activity WHERE {DAEMONS}) AS sessions,
             (
                 SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
                 WHERE locktype = 'advisory' AND datname = current_database()
-            ) AS locks,
-            (
-                SELECT count(*) FROM pg_stat_activity
-                WHERE {DAEMONS} AND state LIKE 'idle%' AND backend_xmin IS NOT NULL
-                AND state_change < clock_timestamp() - interval '{IDLE_S} s'
-            ) AS snapshots
+            ) AS locks
     """)
     return Hold(**row)
 
@@ -125,11 +113,11 @@ async def _table_size(server: Server, schema: str, table: str) -> TableSize:
 def as_table(samples: Sequence[Sample]) -> Iterator[str]:
     """Lay the samples out in columns, sizes in kB."""
     named = "".join(f" | {table:>28}" for table in TABLES)
-    yield f"{'':>73}{named}"
+    yield f"{'':>67}{named}"
     heads = f" | {'rows':>7} {'table':>7} {'index':>6} {'dead':>5}" * len(TABLES)
     yield (
         f"{'s':>5} {'RSS kB':>7} {'peak':>7} {'fds':>4} {'thr':>4} {'sess':>5} {'locks':>6}"
-        f" {'snap':>5} {'runs':>5} {'requests':>9} {'faults':>7}{heads}"
+        f" {'runs':>5} {'requests':>9} {'faults':>7}{heads}"
     )
     for one in samples:
         sizes = "".join(
@@ -139,6 +127,6 @@ def as_table(samples: Sequence[Sample]) -> Iterator[str]:
         process, hold = one.process, one.hold
         yield (
             f"{one.at_s:>5.0f} {process.rss:>7} {process.peak:>7} {process.fds:>4}"
-            f" {process.threads:>4} {hold.sessions:>5} {hold.locks:>6} {hold.snapshots:>5}"
+            f" {process.threads:>4} {hold.sessions:>5} {hold.locks:>6}"
             f" {one.runs:>5} {one.requests:>9} {one.faults:>7}{sizes}"
         )

@@ -36,6 +36,9 @@ MOST_LOCKS: Final = 2 * 17
 # changes.
 BLOAT: Final = 2.0
 BLOAT_SLACK: Final = 192 * 1024
+# Autovacuum comes at a fifth, once a minute.
+DEAD_SHARE: Final = 0.5
+DEAD_SLACK: Final = 500
 BYTES_PER_ROW: Final = 1.25
 # A row is mostly updated within its page, with no new entry in an index.
 LEAST_HOT_UPDATES: Final = 0.5
@@ -98,7 +101,6 @@ def _process(seen: Soak, bounds: Bounds) -> Iterator[str]:
         "child processes": (max(one.process.children for one in seen.samples), 0),
         "sessions": (max(one.hold.sessions for one in seen.samples), MOST_SESSIONS),
         "advisory locks": (max(one.hold.locks for one in seen.samples), MOST_LOCKS),
-        "snapshots of idle sessions": (max(one.hold.snapshots for one in seen.samples), 0),
     }
     for what, (count, bound) in most.items():
         if count > bound:
@@ -115,6 +117,9 @@ def _tables(seen: Soak) -> Iterator[str]:
         ):
             if size > BLOAT * least + BLOAT_SLACK:
                 yield f"{table}: {size} bytes of {what}, {least} if written anew"
+        most_dead = max(one.tables[table].dead for one in after_warm_up(seen))
+        if most_dead > now.rows * DEAD_SHARE + DEAD_SLACK:
+            yield f"{table}: {most_dead} dead rows beside {now.rows}"
     for table in GROWING:
         before, now = first[table], last[table]
         bytes_before = (before.table + before.indexes) / max(before.rows, 1)
