@@ -46,7 +46,15 @@ class Server:
 
     async def stop(self) -> None:
         await self._hang_up()
-        await asyncio.to_thread(self._postgres.__exit__, None, None, None)
+        # Nothing interrupts the thread. Whoever is cancelled waits for its end all the same, or the
+        # directory would be removed below a server that is still writing.
+        stopping = asyncio.ensure_future(
+            asyncio.to_thread(self._postgres.__exit__, None, None, None)
+        )
+        try:
+            await asyncio.shield(stopping)
+        finally:
+            await asyncio.wait([stopping])
 
     async def restart(self) -> None:
         """End every session and start anew, as `pg_ctl restart` does."""

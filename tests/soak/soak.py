@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-import asyncpg
-
 from syncer.stop import Stop
+from syncer.store.failures import DRIVER_ERRORS
 from tests.acceptance.program import Program
 from tests.soak.contents import differences, imbalances
 from tests.soak.daemon_log import DaemonLog
@@ -140,7 +139,7 @@ class Soak:
             try:
                 hold = await hold_on(self.server)
                 sizes = await table_sizes(self.server)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except DRIVER_ERRORS:
                 # The server is being restarted.
                 await self._over.pause(HEARTBEAT_S)
                 continue
