@@ -102,13 +102,14 @@ async def test_a_killed_process_frees_its_accounts_at_once(syncer: Program, pool
     assert await stored(direct) == [3]
 
 
+@pytest.mark.slow
 async def test_statement_mode_is_refused_with_what_to_set(syncer: Program) -> None:
     syncer.add("production", 3)
     with pooled(syncer, "statement"):
-        for command in ("migrate", "check", "sync", "run", "status"):
+        for command in ("migrate", "sync", "run"):
             refused = await syncer.run(command)
             assert refused.code == 3, command
-            told = refused.stdout + refused.stderr
+            told = refused.stderr
             assert "pool_mode = transaction" in told, told
             assert "Traceback" not in told
     assert syncer.api.requests == []
