@@ -23,6 +23,11 @@ Trigger = Literal["start", "schedule", "command"]
 RunStatus = Literal["succeeded", "partial", "failed"]
 AccountStatus = Literal["complete", "incomplete", "failed", "skipped"]
 
+_TO_BE_DONE = text("""
+INSERT INTO account_syncs (run_id, account_id)
+SELECT cast(:run_id AS uuid), unnest(cast(:accounts AS text[]))
+""")
+
 # Trying for the lock of a running run alone, and for a row that nobody is finishing at this moment,
 # is what the two materialized steps are for.
 _ABANDON = text("""
@@ -112,9 +117,7 @@ async def begin_run(
         "host": host,
     }
     await conn.execute(insert(sync_runs).values(run))
-    if accounts:
-        rows = [{"run_id": run_id, "account_id": account_id} for account_id in accounts]
-        await conn.execute(insert(account_syncs), rows)
+    await conn.execute(_TO_BE_DONE, {"run_id": run_id, "accounts": list(accounts)})
 
 
 async def finish_run(

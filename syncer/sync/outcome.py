@@ -24,7 +24,7 @@ EXPLANATIONS: Final = {
     Reason.TIMEOUT: "the account was not done within [sync].account_timeout",
     Reason.INTERRUPTED: "the sync was asked to stop; the next one starts afresh",
     Reason.LOCKED: "another process is syncing this account",
-    Reason.FRESH: "another process has synced this account for the same tick of the schedule",
+    Reason.FRESH: "the account was walked for this tick of the schedule already",
     Reason.MASS_DISAPPEARANCE: "more than half of the account's invoices are gone from the API;"
     " none was marked missing: see whether the account and its credential are the right ones",
 }
