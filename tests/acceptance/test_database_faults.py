@@ -84,7 +84,12 @@ async def test_a_sync_into_a_read_only_database_ends_before_anything_is_asked(
     ("trouble", "code", "told"),
     [
         ("ALTER TABLE invoices ADD CHECK (id = '')", 1, "23514"),
-        ("ALTER TABLE sync_runs RENAME TO elsewhere", 3, "run `syncer migrate`"),
+        pytest.param(
+            "ALTER TABLE sync_runs RENAME TO elsewhere",
+            3,
+            "run `syncer migrate`",
+            marks=pytest.mark.slow,
+        ),
         ("ALTER TABLE account_syncs RENAME TO elsewhere", 3, "run `syncer migrate`"),
     ],
     ids=["one account's trouble", "no runs", "no accounts"],

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from tests.acceptance.program import Program
 
-pytestmark = needs_pgbouncer
+# The quick run has the integration tests of the same, in one process.
+pytestmark = [needs_pgbouncer, pytest.mark.slow]
 
 MODES = pytest.mark.parametrize("pool_mode", ["transaction", "session"])
 
@@ -44,7 +45,6 @@ async def stored(dsn: str) -> list[int]:
     return [row["count"] for row in rows]
 
 
-@pytest.mark.slow
 @MODES
 async def test_every_command_works_through_it(fresh_syncer: Program, pool_mode: str) -> None:
     fresh_syncer.add("production", 60)
@@ -82,7 +82,6 @@ async def test_the_daemon_works_through_it(syncer: Program, pool_mode: str, pool
     assert {"account.failed", "account.incomplete", "run.postponed"}.isdisjoint(daemon.names)
 
 
-@pytest.mark.slow
 @MODES
 async def test_a_killed_process_frees_its_accounts_at_once(syncer: Program, pool_mode: str) -> None:
     account = syncer.add("production", 3)
@@ -102,7 +101,6 @@ async def test_a_killed_process_frees_its_accounts_at_once(syncer: Program, pool
     assert await stored(direct) == [3]
 
 
-@pytest.mark.slow
 async def test_statement_mode_is_refused_with_what_to_set(syncer: Program) -> None:
     syncer.add("production", 3)
     with pooled(syncer, "statement"):
