@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
@@ -209,14 +209,16 @@ async def sync_once(settings: Settings, wanted: Sequence[str], observer: Observe
     accounts = select_accounts(settings.read_accounts(), wanted)
     require_credentials(accounts)
     shutdown = Shutdown(lambda name: log.warning("run.interrupted", signal=name))
-    with shutdown.on_signals():
-        try:
-            async with asyncio.timeout(None) as deadline:
-                with shutdown.hard.cutting(deadline):
-                    async with open_app(settings, observer) as app:
-                        return await app.runner.run(accounts, trigger="command", stop=shutdown.soft)
-        except TimeoutError:
-            raise SyncerError("interrupted before everything could be stored") from None
+    result: RunResult | None = None
+    # Where only the farewells are cut, the run has ended and its result stands.
+    with shutdown.on_signals(), suppress(TimeoutError):
+        async with asyncio.timeout(None) as deadline:
+            with shutdown.hard.cutting(deadline):
+                async with open_app(settings, observer) as app:
+                    result = await app.runner.run(accounts, trigger="command", stop=shutdown.soft)
+    if result is None:
+        raise SyncerError("interrupted before everything could be stored")
+    return result
 
 
 async def interruptible(work: Awaitable[Result]) -> Result:
