@@ -100,6 +100,14 @@ async def test_a_commit_that_is_still_on_its_way_is_waited_for(here: Scenario) -
     assert finding.events.count("account.synced") == 2
 
 
+async def test_what_is_done_is_done_when_only_the_farewell_is_cancelled(here: Scenario) -> None:
+    examiner = await rehearse(here)
+    farewell, _ = examiner.points[-2:]
+    finding = await examiner.examine("cancel", farewell)
+    assert (finding.code, finding.standings) == (0, ("complete", "complete"))
+    assert finding.events[-2:] == ("run.finished", "run.interrupted")
+
+
 async def test_a_commit_decides_between_all_and_nothing(here: Scenario) -> None:
     examiner = await rehearse(here)
     before, after = (at_commit(examiner, 0, moment) for moment in ("before", "after"))
