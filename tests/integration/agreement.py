@@ -76,7 +76,7 @@ class WalkStory:
             if complete_at is None or self.before.invoices[id_].first_seen_at <= complete_at
         }
         gone = confirmed - self.last.ids
-        return self.last.proves_absence and len(confirmed) > FEW_INVOICES < 2 * len(gone)
+        return self.last.proves_absence and FEW_INVOICES < len(confirmed) < 2 * len(gone)
 
     @cached_property
     def marked(self) -> set[str]:
