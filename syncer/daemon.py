@@ -138,7 +138,7 @@ class Daemon:
                     trigger="start" if due.tick is None else "schedule",
                     tick=due.tick,
                     stop=self._shutdown.soft,
-                    is_pressed=lambda: self._schedule.is_due,
+                    next_is_due=lambda: self._schedule.is_due,
                 )
             except SchemaMismatch:
                 raise

@@ -1,4 +1,4 @@
-"""When the last complete walk of an account began: what its figures are complete up to.
+"""What an account's figures are complete up to, and which tick of the schedule was walked last.
 
 Revision ID: 0003
 Revises: 0002
@@ -14,16 +14,26 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-_COMMENT = "What the API listed at this time is stored: when the last complete walk began"
+_AS_OF = (
+    "What the API listed at this time, of the types that are synced, is stored: when the last"
+    " complete walk began"
+)
+_TICK = "Tick of the schedule that the last walk stood for; null: none"
+
+# In the order of those who read the view: it first, then the table, which LOCK does as well.
+_LOCK = "LOCK TABLE sync_freshness IN ACCESS EXCLUSIVE MODE"
 
 # The journal knows it of the walks that were complete before there was a column.
 _FILL = """
 UPDATE sync_state
-SET complete_as_of = (
-    SELECT max(started_at)
+SET complete_as_of = complete.started_at
+FROM (
+    SELECT account_id, max(started_at) AS started_at
     FROM account_syncs
-    WHERE account_syncs.account_id = sync_state.account_id AND status = 'complete'
-)
+    WHERE status = 'complete'
+    GROUP BY account_id
+) AS complete
+WHERE complete.account_id = sync_state.account_id
 """
 
 # A new last column can be added to a view in its place, which keeps the rights of its readers.
@@ -64,13 +74,12 @@ def _comment(column: str, comment: str) -> None:
 
 
 def upgrade() -> None:
-    op.add_column(
-        "sync_state",
-        sa.Column("complete_as_of", sa.DateTime(timezone=True), comment=_COMMENT),
-    )
+    op.execute(_LOCK)
+    for name, comment in (("complete_as_of", _AS_OF), ("last_tick", _TICK)):
+        op.add_column("sync_state", sa.Column(name, sa.DateTime(timezone=True), comment=comment))
     op.execute(_FILL)
     op.execute(_FRESHNESS.format(added=",\n    complete_as_of"))
-    _comment("complete_as_of", _COMMENT)
+    _comment("complete_as_of", _AS_OF)
 
 
 def downgrade() -> None:
@@ -79,4 +88,5 @@ def downgrade() -> None:
     op.execute("COMMENT ON VIEW sync_freshness IS 'How old what is stored of each account may be'")
     for column, comment in _COMMENTS.items():
         _comment(column, comment)
+    op.drop_column("sync_state", "last_tick")
     op.drop_column("sync_state", "complete_as_of")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import ARRAY, Text, cast, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from syncer.errors import DatabaseError, Reason, Superseded
@@ -102,8 +102,8 @@ async def begin_run(
     accounts: Sequence[str],
     version: str,
     host: str,
-) -> None:
-    """Insert the run as running, and a row to be done for each account id.
+) -> datetime:
+    """Insert the run as running, and a row to be done for each account id; return when it began.
 
     Call `Locks.hold_run` first, or another process takes the run for a dead one.
     """
@@ -116,8 +116,10 @@ async def begin_run(
         "version": version,
         "host": host,
     }
-    await conn.execute(insert(sync_runs).values(run))
+    begun = await conn.execute(insert(sync_runs).values(run).returning(sync_runs.c.started_at))
     await conn.execute(_TO_BE_DONE, {"run_id": run_id, "accounts": list(accounts)})
+    started_at: datetime = begun.scalar_one()
+    return started_at
 
 
 async def finish_run(
@@ -137,12 +139,18 @@ async def finish_run(
     )
 
 
-async def skip_accounts(conn: AsyncConnection, run_id: UUID, *, reason: Reason, error: str) -> None:
-    """Finish at once all of the run's accounts that are still to be done, as skipped."""
+async def skip_accounts(
+    conn: AsyncConnection, run_id: UUID, accounts: Sequence[str], *, reason: Reason, error: str
+) -> None:
+    """Finish at once all of these that are still to be done, as skipped."""
     skipped = {"status": "skipped", "reason": reason, "error_kind": reason, "error": error}
     await conn.execute(
         update(account_syncs)
-        .where(account_syncs.c.run_id == run_id, account_syncs.c.status.is_(None))
+        .where(
+            account_syncs.c.run_id == run_id,
+            account_syncs.c.account_id == func.any(cast(accounts, ARRAY(Text))),
+            account_syncs.c.status.is_(None),
+        )
         .values(skipped | {"finished_at": func.clock_timestamp()})
     )
 
@@ -198,11 +206,16 @@ async def recorded(
 
 
 async def record_account(
-    conn: AsyncConnection, record: AccountRecord, *, stale_after: timedelta
+    conn: AsyncConnection,
+    record: AccountRecord,
+    *,
+    stale_after: timedelta,
+    tick: datetime | None = None,
 ) -> PreviousState:
     """Finish the account's row of the run, and unless it was skipped bring its state up to date.
 
-    `stale_after` is the age of the last complete walk past which the account counts as stale. Call
+    `stale_after` is the age of the last complete walk past which the account counts as stale,
+    `tick` the time on the schedule that the run stands for, None where it is not scheduled. Call
     `fence_account` before it in the same transaction unless the account was skipped. Raises
     DatabaseError where `begin_run` wrote no row for the account.
     """
@@ -214,7 +227,8 @@ async def record_account(
     previous = PreviousState(found.scalar_one_or_none() or 0)
     finished_at = await _finish_walk(conn, record)
     if record.status != "skipped":
-        state = _state_after(record, previous, finished_at) | {"stale_after": stale_after}
+        state = _state_after(record, previous, finished_at)
+        state |= {"stale_after": stale_after, "last_tick": tick}
         await conn.execute(
             upsert(sync_state)
             .values(state | {"account_id": record.account_id})

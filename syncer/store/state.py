@@ -60,6 +60,7 @@ class SyncState:
     total_reported: int | None
     stale_after: timedelta
     complete_as_of: datetime | None
+    last_tick: datetime | None
     stale: bool
     age: timedelta | None
     invoices: int
@@ -69,10 +70,12 @@ class SyncState:
 class LastWalk:
     """When an account's last recorded walk began, by the database's clock, and how it ended.
 
-    `error_kind` is the stable word for what went wrong, None where it was complete.
+    `tick` is the time on the schedule that it stood for, None where it was not scheduled;
+    `error_kind` the stable word for what went wrong, None where it was complete.
     """
 
     started_at: datetime
+    tick: datetime | None
     error_kind: str | None
 
 
@@ -90,9 +93,9 @@ async def read_staleness(conn: AsyncConnection) -> dict[str, bool]:
 async def last_walk(conn: AsyncConnection, account_id: str) -> LastWalk | None:
     """The account's last recorded walk; None: none yet."""
     found = await conn.execute(
-        select(sync_state.c.last_started_at, sync_state.c.last_error_kind).where(
-            sync_state.c.account_id == account_id, sync_state.c.last_started_at.is_not(None)
-        )
+        select(
+            sync_state.c.last_started_at, sync_state.c.last_tick, sync_state.c.last_error_kind
+        ).where(sync_state.c.account_id == account_id, sync_state.c.last_started_at.is_not(None))
     )
     row = found.one_or_none()
     return None if row is None else LastWalk(*row)

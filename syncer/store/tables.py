@@ -184,7 +184,13 @@ sync_state = Table(
     Column(
         "complete_as_of",
         _Moment,
-        comment="What the API listed at this time is stored: when the last complete walk began",
+        comment="What the API listed at this time, of the types that are synced, is stored: when"
+        " the last complete walk began",
+    ),
+    Column(
+        "last_tick",
+        _Moment,
+        comment="Tick of the schedule that the last walk stood for; null: none",
     ),
     PrimaryKeyConstraint("account_id", name="sync_state_pkey"),
     CheckConstraint(

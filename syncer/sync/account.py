@@ -7,7 +7,8 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -15,13 +16,13 @@ from structlog.contextvars import bound_contextvars
 from syncer.cloudflare.walk import Walk, WalkSettings, walk_account
 from syncer.errors import DatabaseError, Reason, Superseded
 from syncer.store.invoices import Batch, merge_invoices
-from syncer.store.journal import AccountRecord, PreviousState, fence_account
+from syncer.store.journal import PreviousState, fence_account
+from syncer.store.retries import repeat
 from syncer.store.state import last_walk
 from syncer.sync.lines import announce_account
 from syncer.sync.outcome import plain_outcome, serves_tick, walk_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from datetime import datetime, timedelta
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,13 +31,12 @@ if TYPE_CHECKING:
     from syncer.cloudflare.client import CloudflareClient
     from syncer.stop import Stop
     from syncer.store.engine import Database
+    from syncer.store.journal import AccountRecord
     from syncer.store.locks import Locks
     from syncer.sync.observer import Observer
     from syncer.sync.record import Recorder
 
 log = structlog.get_logger()
-
-_Record = TypeVar("_Record", AccountRecord, AccountRecord | None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +50,8 @@ class AccountSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSync:
-    """Syncs the accounts of one run. `tick` is the schedule's time, for scheduled runs only."""
+    """Syncs the accounts of one run."""
 
-    tick: datetime | None
     client: CloudflareClient
     database: Database
     locks: Locks
@@ -66,32 +65,26 @@ class AccountSync:
 
         None: another process has the account, and the caller may ask again or `leave` it there.
         """
-        return await self._announced(account, self._sync)
-
-    async def leave(self, account: Account) -> AccountRecord:
-        """Record that another process has the account."""
-        return await self._announced(account, self._leave)
-
-    async def _announced(
-        self, account: Account, work: Callable[[Account], Awaitable[_Record]]
-    ) -> _Record:
         with bound_contextvars(account_id=account.id, account=account.name):
             began = time.monotonic()
-            record = await work(account)
-            if record is not None:
-                self.observer.account_finished(record)
-                announce_account(record, duration_ms=round((time.monotonic() - began) * 1000))
-            return record
+            record = await self._sync(account)
+            return None if record is None else self._announced(record, began)
 
-    async def _leave(self, account: Account) -> AccountRecord:
-        try:
-            return await self.recorder.skip(account, Reason.LOCKED)
-        except DatabaseError as error:
-            return self.recorder.postpone(account, error)
+    def leave(self, account: Account) -> AccountRecord:
+        """Leave the account to the process that has it."""
+        with bound_contextvars(account_id=account.id, account=account.name):
+            record = self.recorder.leave_out(account, Reason.LOCKED)
+            return self._announced(record, time.monotonic())
+
+    def _announced(self, record: AccountRecord, began: float) -> AccountRecord:
+        self.observer.account_finished(record)
+        announce_account(record, duration_ms=round((time.monotonic() - began) * 1000))
+        return record
 
     async def _sync(self, account: Account) -> AccountRecord | None:
         if self.stop.requested:
-            return self.recorder.leave_out(account)
+            return self.recorder.leave_out(account, Reason.INTERRUPTED)
+        started_at = None
         try:
             started_at = await self.locks.try_account(account.id)
             if started_at is None:
@@ -104,32 +97,38 @@ class AccountSync:
                     with suppress(DatabaseError):
                         await self.locks.release_account(account.id)
         except DatabaseError as error:
-            return self.recorder.postpone(account, error)
+            return self.recorder.postpone(account, error, started_at)
 
     async def _sync_locked(self, account: Account, started_at: datetime) -> AccountRecord:
         self.observer.account_started(account)
         if self.stop.requested:
-            return await self.recorder.skip(account, Reason.INTERRUPTED)
-        if await self._is_fresh(account):
-            return await self.recorder.skip(account, Reason.FRESH)
+            return self.recorder.leave_out(account, Reason.INTERRUPTED)
+        try:
+            if await repeat(partial(self._is_fresh, account), sleep=self.stop.pause):
+                return await self.recorder.note(account, plain_outcome("skipped", Reason.FRESH))
+            return await self._sync_stale(account, started_at)
+        except Superseded:
+            return await self.recorder.note(account, plain_outcome("skipped", Reason.LOCKED))
+
+    async def _sync_stale(self, account: Account, started_at: datetime) -> AccountRecord:
         if account.problem:
             outcome = plain_outcome("failed", Reason.ACCESS_DENIED, account.problem)
-            return await self.recorder.fail(account, started_at, Walk(), outcome)
+            return await self.recorder.note(account, outcome, started_at=started_at)
         walk, cut_short = await self._walk(account)
         try:
             return await self._store(account, started_at, walk, cut_short)
         except Superseded:
-            return await self.recorder.skip(account, Reason.LOCKED)
+            raise
         except DatabaseError as error:
             outcome = plain_outcome("failed", Reason.STORAGE, str(error))
-            return await self.recorder.fail(account, started_at, walk, outcome)
+            return await self.recorder.note(account, outcome, started_at=started_at, walk=walk)
 
     async def _is_fresh(self, account: Account) -> bool:
-        if self.tick is None:
+        if self.recorder.tick is None:
             return False
         async with self.database.transaction() as conn:
             last = await last_walk(conn, account.id)
-        return last is not None and serves_tick(last, self.tick)
+        return last is not None and serves_tick(last, self.recorder.tick)
 
     async def _walk(self, account: Account) -> tuple[Walk, Reason | None]:
         """Walk within the deadline; the reason says what cut it short, None where nothing did."""

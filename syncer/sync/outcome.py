@@ -29,11 +29,10 @@ EXPLANATIONS: Final = {
     " none was marked missing: see whether the account and its credential are the right ones",
 }
 
-# Its network, its database, its time, and the credential as it last read it.
+# Its network, its database, its end, and the credential as it last read it.
 _TROUBLES_OF_A_PROCESS: Final = (
     Reason.UNAVAILABLE,
     Reason.STORAGE,
-    Reason.TIMEOUT,
     Reason.INTERRUPTED,
     Reason.ACCESS_DENIED,
 )
@@ -59,7 +58,11 @@ def walk_outcome(walk: Walk, *, cut_short: Reason | None) -> Outcome:
     reason = cut_short or walk.reason
     if reason is None:
         return Outcome(status="complete")
-    error = walk.error or (walk.tally.last_error if cut_short else None)
+    error = walk.error
+    if cut_short is Reason.TIMEOUT:
+        error = error or walk.tally.last_error  # what it was waiting for
+    elif cut_short is Reason.INTERRUPTED:
+        error = None
     text = str(error) if error is not None else EXPLANATIONS[reason]
     return Outcome(
         status="incomplete" if walk.pages else "failed",
@@ -88,7 +91,10 @@ def serves_tick(last: LastWalk, tick: datetime) -> bool:
 
     What the API said of the account, it would say again; what befell that process may spare this.
     """
-    return last.started_at >= tick and last.error_kind not in _TROUBLES_OF_A_PROCESS
+    # The tick is by a host's clock and the start by the database's: between scheduled walks the
+    # ticks themselves are compared.
+    walked = last.started_at >= tick or (last.tick is not None and last.tick >= tick)
+    return walked and last.error_kind not in _TROUBLES_OF_A_PROCESS
 
 
 def run_status(outcomes: Iterable[tuple[AccountStatus, Reason | None]]) -> RunStatus:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from syncer.cloudflare.walk import Walk
-from syncer.errors import Reason
+from syncer.errors import Reason, Superseded
 from syncer.store.invoices import MergeCounts
 from syncer.store.journal import (
     AccountRecord,
@@ -20,7 +21,7 @@ from syncer.store.retries import repeat
 from syncer.sync.outcome import EXPLANATIONS, Outcome, plain_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime, timedelta
     from uuid import UUID
 
@@ -34,16 +35,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorder:
-    """Records the accounts of one run; `stale_after` is for the view of freshness.
+    """Records the accounts of one run, which began at `began_at` by the database's clock.
 
-    `unrecorded` holds the outcomes that the database would not take yet.
+    `tick` is the schedule's time, for scheduled runs only; `stale_after` is for the view of
+    freshness.
     """
 
     run_id: UUID
+    began_at: datetime
+    tick: datetime | None
     database: Database
     stale_after: timedelta
     stop: Stop
-    unrecorded: list[AccountRecord] = field(default_factory=list)
+    _postponed: list[AccountRecord] = field(default_factory=list)
+    _left_out: dict[Reason, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     async def commit(
         self, account: Account, write: Callable[[AsyncConnection], Awaitable[AccountRecord]]
@@ -62,54 +67,71 @@ class Recorder:
 
     async def record(self, conn: AsyncConnection, record: AccountRecord) -> PreviousState:
         """Record an outcome in the caller's transaction; how the account stood before."""
-        return await record_account(conn, record, stale_after=self.stale_after)
+        return await record_account(conn, record, stale_after=self.stale_after, tick=self.tick)
 
-    async def skip(self, account: Account, reason: Reason) -> AccountRecord:
-        """Record that the account was not walked."""
-        record = self.record_of(account, plain_outcome("skipped", reason))
-
-        async def write(conn: AsyncConnection) -> AccountRecord:
-            await self.record(conn, record)
-            return record
-
-        return await self.commit(account, write)
-
-    async def fail(
-        self, account: Account, started_at: datetime, walk: Walk, outcome: Outcome
+    async def note(
+        self,
+        account: Account,
+        outcome: Outcome,
+        *,
+        started_at: datetime | None = None,
+        walk: Walk | None = None,
     ) -> AccountRecord:
-        """Record that nothing of the walk is stored."""
+        """Record an outcome with which nothing else is stored.
+
+        Raises Superseded where a walk that began later than `started_at` is stored already.
+        """
         record = self.record_of(account, outcome, started_at=started_at, walk=walk)
 
         async def write(conn: AsyncConnection) -> AccountRecord:
-            await fence_account(conn, account.id, started_at)
+            if started_at is not None:
+                await fence_account(conn, account.id, started_at)
             await self.record(conn, record)
             return record
 
         return await self.commit(account, write)
 
-    def leave_out(self, account: Account) -> AccountRecord:
-        """Leave an account whose turn came too late to the end of the run.
+    def leave_out(self, account: Account, reason: Reason) -> AccountRecord:
+        """Leave an account that is not walked to the end of the run.
 
         All of them are recorded at once then: each on its own, a thousand would outlast the drain.
         """
-        return self.record_of(account, plain_outcome("skipped", Reason.INTERRUPTED))
+        self._left_out[reason].append(account.id)
+        return self.record_of(account, plain_outcome("skipped", reason))
 
-    def postpone(self, account: Account, error: DatabaseError) -> AccountRecord:
+    def postpone(
+        self, account: Account, error: DatabaseError, started_at: datetime | None
+    ) -> AccountRecord:
         """Keep a failure that could not even be recorded for the end of the run."""
         outcome = plain_outcome("failed", Reason.STORAGE, str(error))
-        record = self.record_of(account, outcome)
-        self.unrecorded.append(record)
+        record = self.record_of(account, outcome, started_at=started_at)
+        self._postponed.append(record)
         return record
 
-    async def record_postponed(self, conn: AsyncConnection) -> None:
-        """Record what was postponed or left out, in the caller's transaction."""
-        for record in self.unrecorded:
-            # Perhaps it was, and only the answer was lost.
-            if await recorded(conn, self.run_id, record.account_id, record.account_name) is None:
-                await self.record(conn, record)
-        if self.stop.requested:
-            reason = Reason.INTERRUPTED
-            await skip_accounts(conn, self.run_id, reason=reason, error=EXPLANATIONS[reason])
+    async def settle(
+        self, conn: AsyncConnection, records: Sequence[AccountRecord]
+    ) -> list[AccountRecord]:
+        """Record in the caller's transaction what was left; all records as the journal has them."""
+        settled = {record.account_id: record for record in records}
+        for record in self._postponed:
+            settled[record.account_id] = await self._settle_one(conn, record)
+        for reason, accounts in self._left_out.items():
+            error = EXPLANATIONS[reason]
+            await skip_accounts(conn, self.run_id, accounts, reason=reason, error=error)
+        return list(settled.values())
+
+    async def _settle_one(self, conn: AsyncConnection, record: AccountRecord) -> AccountRecord:
+        # Perhaps its walk was stored, and only the answer was lost.
+        known = await recorded(conn, self.run_id, record.account_id, record.account_name)
+        if known is not None:
+            return known
+        try:
+            await fence_account(conn, record.account_id, record.started_at or self.began_at)
+        except Superseded:
+            outcome = plain_outcome("skipped", Reason.LOCKED)
+            record = replace(record, **asdict(outcome), started_at=None)
+        await self.record(conn, record)
+        return record
 
     def record_of(
         self,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID, uuid4
 
 import structlog
@@ -21,7 +22,7 @@ from syncer.sync.outcome import is_well, run_status
 from syncer.sync.record import Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime
 
     from syncer.account import Account
@@ -36,9 +37,7 @@ log = structlog.get_logger()
 # How soon a scheduled run notices that a rival which died has let go of an account.
 LOOK_AGAIN_S: Final = 1.0
 
-
-def _never() -> bool:
-    return False
+_End = TypeVar("_End")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +87,14 @@ class Runner:
         trigger: Trigger,
         stop: Stop,
         tick: datetime | None = None,
-        is_pressed: Callable[[], bool] = _never,
+        next_is_due: Callable[[], bool] = lambda: False,
     ) -> RunResult:
         """Sync every account once.
 
         `tick` is the time on the schedule that a scheduled run stands for. Such a run stays until
         each account has been walked for its tick, by whomever: where another process has one, it
-        waits, and takes the account over when that process ends. `is_pressed` says when there is no
-        more time for that. Any other run leaves such an account where it is.
+        waits, and takes the account over when that process ends. That ends once `next_is_due`, and
+        where any walk would have run out of time. Any other run leaves such an account where it is.
 
         Raises `DatabaseUnreachable` or `SchemaMismatch` when not even the journal can be kept.
         """
@@ -103,16 +102,17 @@ class Runner:
         with bound_contextvars(run_id=str(run_id)):
             began = time.monotonic()
             async with Locks(self._database, sleep=stop.pause) as locks:
-                await self._begin(run_id, accounts, trigger, locks)
+                began_at = await self._begin(run_id, accounts, trigger, locks)
                 log.info("run.started", trigger=trigger, tick=tick, accounts_total=len(accounts))
                 recorder = Recorder(
                     run_id=run_id,
+                    began_at=began_at,
+                    tick=tick,
                     database=self._database,
                     stale_after=self._settings.account.stale_after,
                     stop=stop,
                 )
                 account_sync = AccountSync(
-                    tick=tick,
                     client=self._client,
                     database=self._database,
                     locks=locks,
@@ -122,27 +122,30 @@ class Runner:
                     stop=stop,
                 )
                 held, records = await self._sync_all(account_sync, accounts)
-                if held and tick is not None:
+                patience = tick is not None and not stop.requested
+                if held and patience:
                     log.info("run.waiting", accounts=len(held))
-                while held and tick is not None and not (stop.requested or is_pressed()):
-                    await stop.pause(LOOK_AGAIN_S)
-                    held, more = await self._sync_all(account_sync, held)
-                    records += more
-                records += [await account_sync.leave(account) for account in held]
+                deadline = time.monotonic() + self._settings.account.account_timeout_s
+
+                def is_over() -> bool:
+                    late = time.monotonic() > deadline
+                    return not patience or late or stop.requested or next_is_due()
+
+                records += await self._wait_for_all(account_sync, held, is_over)
                 result = await self._finish(recorder, records)
             self._announce(result, trigger, duration_ms=round((time.monotonic() - began) * 1000))
             return result
 
     async def _begin(
         self, run_id: UUID, accounts: Sequence[Account], trigger: Trigger, locks: Locks
-    ) -> None:
+    ) -> datetime:
         # The lock comes first: a run without it is taken for one whose process has died.
         await locks.hold_run(run_id)
         async with self._database.transaction() as conn:
             # It may have been migrated, or be another server's, since the last run.
             await refuse_other_revision(conn)
             abandoned = await abandon_dead_runs(conn)
-            await begin_run(
+            began_at = await begin_run(
                 conn,
                 run_id=run_id,
                 trigger=trigger,
@@ -152,33 +155,66 @@ class Runner:
             )
         for dead in abandoned:
             log.warning("run.abandoned", abandoned_run_id=str(dead))
+        return began_at
 
     async def _sync_all(
         self, account_sync: AccountSync, accounts: Sequence[Account]
     ) -> tuple[list[Account], list[AccountRecord]]:
         """Sync the accounts; those that another process has come back as they are."""
         waiting = iter(accounts)
-        async with asyncio.TaskGroup() as group:
-            workers = [
-                group.create_task(_work(account_sync, waiting))
-                for _ in range(min(self._settings.concurrent_accounts, len(accounts)))
-            ]
-        ends = [end for worker in workers for end in worker.result()]
+
+        async def work() -> list[tuple[Account, AccountRecord | None]]:
+            return [(account, await account_sync.sync(account)) for account in waiting]
+
+        ends = await self._side_by_side(work, len(accounts))
         held = [account for account, record in ends if record is None]
         return held, [record for _, record in ends if record is not None]
 
-    async def _finish(self, recorder: Recorder, records: list[AccountRecord]) -> RunResult:
-        status = run_status((record.status, record.reason) for record in records)
+    async def _wait_for_all(
+        self, account_sync: AccountSync, held: Sequence[Account], is_over: Callable[[], bool]
+    ) -> list[AccountRecord]:
+        """Sync what other processes have as they let go of it; what is left in the end, leave."""
+        waiting = deque(held)
 
-        async def work() -> None:
+        async def work() -> list[AccountRecord]:
+            records = []
+            while waiting:
+                account = waiting.popleft()
+                if is_over():
+                    records.append(account_sync.leave(account))
+                    continue
+                await account_sync.stop.pause(LOOK_AGAIN_S)
+                record = await account_sync.sync(account)
+                if record is None:
+                    waiting.append(account)
+                else:
+                    records.append(record)
+            return records
+
+        return await self._side_by_side(work, len(held))
+
+    async def _side_by_side(
+        self, work: Callable[[], Coroutine[None, None, list[_End]]], accounts: int
+    ) -> list[_End]:
+        """Let as many of it go on at a time as accounts may be synced; all that they brought."""
+        async with asyncio.TaskGroup() as group:
+            workers = [
+                group.create_task(work())
+                for _ in range(min(self._settings.concurrent_accounts, accounts))
+            ]
+        return [end for worker in workers for end in worker.result()]
+
+    async def _finish(self, recorder: Recorder, records: Sequence[AccountRecord]) -> RunResult:
+        async def work() -> RunResult:
             async with self._database.transaction() as conn:
-                await recorder.record_postponed(conn)
+                settled = await recorder.settle(conn, records)
+                status = run_status((record.status, record.reason) for record in settled)
                 await finish_run(
-                    conn, recorder.run_id, status=status, accounts_complete=_complete(records)
+                    conn, recorder.run_id, status=status, accounts_complete=_complete(settled)
                 )
+            return RunResult(recorder.run_id, status, tuple(settled))
 
-        await repeat(work, sleep=recorder.stop.pause)
-        return RunResult(recorder.run_id, status, tuple(records))
+        return await repeat(work, sleep=recorder.stop.pause)
 
     def _announce(self, result: RunResult, trigger: Trigger, *, duration_ms: int) -> None:
         """Write the run's canonical line."""
@@ -198,9 +234,3 @@ class Runner:
 
 def _complete(records: Sequence[AccountRecord]) -> int:
     return sum(record.status == "complete" for record in records)
-
-
-async def _work(
-    account_sync: AccountSync, waiting: Iterator[Account]
-) -> list[tuple[Account, AccountRecord | None]]:
-    return [(account, await account_sync.sync(account)) for account in waiting]

@@ -74,11 +74,11 @@ class Site:
         trigger: Trigger = "command",
         tick: datetime | None = None,
         stop: Stop | None = None,
-        is_pressed: Callable[[], bool] = lambda: False,
+        next_is_due: Callable[[], bool] = lambda: False,
     ) -> RunResult:
         accounts = list(self.accounts.values())
         return await self.runner(settings).run(
-            accounts, trigger=trigger, tick=tick, stop=stop or Stop(), is_pressed=is_pressed
+            accounts, trigger=trigger, tick=tick, stop=stop or Stop(), next_is_due=next_is_due
         )
 
     async def rows(self, query: str, **values: object) -> list[Row]:

@@ -65,11 +65,47 @@ async def test_what_another_process_has_walked_meanwhile_is_fresh(here: Site) ->
     assert len(here.api.requests) == 2
 
 
+async def test_one_account_that_is_taken_over_keeps_no_other_waiting(here: Site) -> None:
+    go_on = asyncio.Event()
+    for name in ("slow", "quick"):
+        here.add(name, 3)
+    here.simulated["slow"].script = lambda _nth, _seen: Hang(go_on)
+    ids = {name: account.id for name, account in here.accounts.items()}
+    with structlog.testing.capture_logs() as events:
+        async with asyncio.TaskGroup() as group, Locks(here.database) as second:
+            assert await second.try_account(ids["quick"]) is not None
+            async with Locks(here.database) as first:
+                assert await first.try_account(ids["slow"]) is not None
+                run = group.create_task(here.run(trigger="schedule", tick=TICK))
+                await event(events, "run.waiting")
+            async with asyncio.timeout(20):
+                await here.api.wait_for_requests(1, account_id=ids["slow"])
+                await second.release_account(ids["quick"])
+                await here.api.wait_for_requests(1, account_id=ids["quick"])
+            go_on.set()
+    assert {record.status for record in run.result().records} == {"complete"}
+
+
+async def test_the_question_of_freshness_is_asked_again(here: Site, database_dsn: str) -> None:
+    here.add("production", 3)
+    with structlog.testing.capture_logs() as events:
+        async with (
+            session(database_dsn) as admin,
+            reaching(here, Database(database_dsn, lock_timeout_s=0.2)) as there,
+            asyncio.TaskGroup() as group,
+            admin.transaction(),
+        ):
+            await admin.execute("LOCK TABLE sync_state IN ACCESS EXCLUSIVE MODE")
+            run = group.create_task(there.run(trigger="schedule", tick=TICK))
+            await event(events, "transaction.retry_scheduled")
+    assert of(run.result(), "production").status == "complete"
+
+
 async def test_nobody_waits_longer_than_the_schedule_allows(here: Site) -> None:
     here.add("production", 3)
     async with Locks(here.database) as rival:
         assert await rival.try_account(here.accounts["production"].id) is not None
-        result = await here.run(trigger="schedule", tick=TICK, is_pressed=lambda: True)
+        result = await here.run(trigger="schedule", tick=TICK, next_is_due=lambda: True)
     assert of(result, "production").reason is Reason.LOCKED
     assert here.api.requests == []
 

@@ -12,6 +12,7 @@ from syncer.errors import DatabaseUnreachable, Reason
 from syncer.stop import Stop
 from syncer.store.engine import Database
 from syncer.store.locks import Locks
+from syncer.sync.record import Recorder
 from tests.integration.running import SETTINGS, Site, of
 
 COUNTS = "pages, requests, retries, fetched, inserted, updated, unchanged, missing, rejected"
@@ -198,6 +199,50 @@ async def test_an_outcome_that_could_not_be_stored_is_stored_at_the_end(here: Si
     stored = await here.rows("SELECT status, reason FROM account_syncs ORDER BY account_id")
     assert [row["status"] for row in stored] == ["failed", "complete"]
     assert stored[0]["reason"] == "storage"
+
+
+async def test_an_outcome_that_was_stored_late_leaves_a_newer_state_alone(here: Site) -> None:
+    account = here.add("production", 3)
+    here.add("later", 3)
+
+    async def refuse(nth: int, _seen: SeenRequest) -> None:
+        if nth == 1:
+            await here.execute("ALTER TABLE account_syncs ADD CONSTRAINT no CHECK (fetched = 0)")
+            await here.execute(
+                "ALTER TABLE account_syncs ADD CONSTRAINT nor CHECK (status <> 'failed')"
+            )
+
+    async def overtake(nth: int, _seen: SeenRequest) -> None:
+        if nth == 1:
+            await here.execute("ALTER TABLE account_syncs DROP CONSTRAINT no, DROP CONSTRAINT nor")
+            production = [here.accounts["production"]]
+            await here.runner().run(production, trigger="command", stop=Stop())
+
+    account.script, here.simulated["later"].script = refuse, overtake
+    result = await here.run(replace(SETTINGS, concurrent_accounts=1))
+    record = of(result, "production")
+    assert (record.status, record.reason, result.status) == ("skipped", "locked", "succeeded")
+    state = await here.row("SELECT * FROM sync_state WHERE account_name = 'production'")
+    assert (state["last_status"], state["consecutive_failures"]) == ("complete", 0)
+    assert state["last_run_id"] != result.run_id
+
+
+async def test_what_the_journal_has_counts_where_a_commit_went_unheard(here: Site) -> None:
+    here.add("production", 3)
+    first = await here.run()
+    account, known = here.accounts["production"], of(first, "production")
+    recorder = Recorder(
+        run_id=first.run_id,
+        began_at=datetime.now(UTC),
+        tick=None,
+        database=here.database,
+        stale_after=timedelta(hours=1),
+        stop=Stop(),
+    )
+    told = recorder.postpone(account, DatabaseUnreachable("gone"), known.started_at)
+    assert (told.status, told.reason) == ("failed", "storage")
+    async with here.database.transaction() as conn:
+        assert await recorder.settle(conn, [told]) == [known]
 
 
 async def test_an_older_walk_never_overwrites_a_newer_one(here: Site) -> None:

@@ -180,6 +180,7 @@ async def test_a_complete_walk_makes_the_state(database: Database) -> None:
         total_reported=2**62,
         stale_after=HOUR,
         complete_as_of=EARLY,
+        last_tick=None,
         stale=False,
         age=found.age,
         invoices=5,
@@ -277,10 +278,10 @@ async def test_the_last_walk_is_known_once_there_was_one(database: Database) -> 
         assert await last_walk(conn, ACCOUNT) is None
     await record(database, FAILED)
     async with database.transaction() as conn:
-        assert await last_walk(conn, ACCOUNT) == LastWalk(EARLY, FAILED.error_kind)
+        assert await last_walk(conn, ACCOUNT) == LastWalk(EARLY, None, FAILED.error_kind)
     await record(database, COMPLETE)
     async with database.transaction() as conn:
-        assert await last_walk(conn, ACCOUNT) == LastWalk(EARLY, None)
+        assert await last_walk(conn, ACCOUNT) == LastWalk(EARLY, None, None)
 
 
 @pytest.mark.parametrize("outcome", [COMPLETE, FAILED])

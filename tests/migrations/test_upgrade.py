@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 
 from syncer.errors import DatabaseError, DatabaseUnreachable, SchemaMismatch
 from syncer.store.engine import Database
@@ -117,6 +118,22 @@ async def test_accounts_keep_what_they_were_complete_as_of(empty: Database) -> N
         {"account_id": "a", "complete_as_of": datetime(2026, 1, 1, 10, 15, tzinfo=UTC)},
         {"account_id": "b", "complete_as_of": None},
     ]
+
+
+async def test_readers_of_freshness_are_waited_for_in_their_own_order(empty: Database) -> None:
+    # They lock the view, then its table: whoever has the table and asks for the view is stuck.
+    await upgrade(empty, "0002")
+    held = """
+        SELECT 1 FROM pg_locks WHERE relation = 'sync_freshness'::regclass
+        AND mode = 'AccessExclusiveLock' AND granted
+    """
+    async with asyncio.TaskGroup() as group, empty.transaction() as reader:
+        await reader.execute(text("SELECT 1 FROM sync_state"))
+        migrating = group.create_task(upgrade(empty))
+        async with asyncio.timeout(5):
+            while not (await reader.execute(text(held))).all():
+                await asyncio.sleep(0)
+    assert migrating.result() == (SchemaState("0002", HEAD, Position.BEHIND), AT_HEAD)
 
 
 async def test_a_schema_that_is_not_at_head_is_refused_with_what_to_do(empty: Database) -> None:
