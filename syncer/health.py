@@ -15,7 +15,7 @@ from aiohttp import web
 from syncer.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
 PROBE_TIMEOUT_S: Final = 3.0
 WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked for, not chosen
@@ -34,12 +34,13 @@ async def health_server(
     address: tuple[str, int] | None,
     *,
     is_live: Callable[[], bool],
-    readiness: Callable[[], Awaitable[Readiness]],
+    readiness: Callable[[], Coroutine[None, None, Readiness]],
 ) -> AsyncIterator[None]:
     """Answer GET and HEAD of /healthz and /readyz on the address (None: nowhere), nothing else.
 
     /healthz depends on neither the database nor Cloudflare: restarting would mend neither. Those
-    who ask for /readyz take turns, as each answer takes a connection that the sync needs.
+    who ask for /readyz while `readiness` is looking share what it finds, as each look takes a
+    connection that the sync needs; a look that has not ended by then is cancelled at the end.
     Raises `ConfigurationError` when the address cannot be listened on.
     """
     if address is None:
@@ -50,32 +51,61 @@ async def health_server(
         live = is_live()
         return _json({"live": live}, HTTPStatus.OK if live else HTTPStatus.SERVICE_UNAVAILABLE)
 
-    one_at_a_time = asyncio.Lock()
+    look = _SharedLook(readiness)
 
     async def readyz(_: web.Request) -> web.Response:
-        async with one_at_a_time:
-            answer = await readiness()
+        answer = await look.answer()
         return _json(answer, HTTPStatus.OK if answer.ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     application = web.Application()
     application.router.add_get("/healthz", healthz)
     application.router.add_get("/readyz", readyz)
     application.on_response_prepare.append(_leave_out_versions)
+    application.on_shutdown.append(look.end)  # or the server would wait for it
     server = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await server.setup()
+    try:
+        await _listen(server, address)
+        yield
+    finally:
+        try:
+            await server.cleanup()
+        finally:
+            await look.end()
+
+
+async def _listen(server: web.AppRunner, address: tuple[str, int]) -> None:
     host, port = address
     try:
         await web.TCPSite(server, host, port).start()
     except OSError as error:
-        await server.cleanup()
         finding = f"[health].listen: cannot listen on {host}:{port} ({error.strerror or error})"
         if error.errno == errno.EADDRINUSE:
             finding += "; is a daemon running already?"
         raise ConfigurationError([finding]) from error
-    try:
-        yield
-    finally:
-        await server.cleanup()
+
+
+class _SharedLook:
+    """A look that any number may ask for: there is one at a time, and its answer is for them all.
+
+    Taking turns would not do: aiohttp goes on to answer clients that have left, so that behind a
+    database which hangs they would queue, and those who came later wait for each of them.
+    """
+
+    def __init__(self, look: Callable[[], Coroutine[None, None, Readiness]]) -> None:
+        self._look = look
+        self._under_way: asyncio.Task[Readiness] | None = None
+
+    async def answer(self) -> Readiness:
+        if self._under_way is None or self._under_way.done():
+            self._under_way = asyncio.create_task(self._look())
+        # Who is cut off alone leaves it to the others.
+        return await asyncio.shield(self._under_way)
+
+    async def end(self, *_: object) -> None:
+        if self._under_way is not None:
+            self._under_way.cancel()
+            await asyncio.wait([self._under_way])
 
 
 async def probe(address: tuple[str, int]) -> bool:

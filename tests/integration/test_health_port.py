@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from syncer.health import Readiness, health_server, probe
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
 PATIENCE_S = 20.0
 
@@ -31,7 +32,7 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 @asynccontextmanager
 async def serving(
-    host: str = "127.0.0.1", readiness: Callable[[], Awaitable[Readiness]] = ready
+    host: str = "127.0.0.1", readiness: Callable[[], Coroutine[None, None, Readiness]] = ready
 ) -> AsyncIterator[int]:
     port = free_port(host)
     async with health_server((host, port), is_live=lambda: True, readiness=readiness):
@@ -115,21 +116,93 @@ async def test_it_speaks_ipv6(host: str) -> None:
         assert await probe((host, port))
 
 
-async def test_those_who_ask_take_turns_at_the_database() -> None:
-    looking = most = 0
+@dataclass
+class Look:
+    """A look at the database that takes until `end` is set, as its calls and outcomes."""
 
-    async def look() -> Readiness:
-        nonlocal looking, most
-        looking += 1
-        most = max(most, looking)
-        await asyncio.sleep(0)
-        looking -= 1
+    begun: int = 0
+    ended: int = 0
+    cut: int = 0
+    fails: bool = False
+    end: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self) -> Readiness:
+        self.begun += 1
+        try:
+            await self.end.wait()
+        except asyncio.CancelledError:
+            self.cut += 1
+            raise
+        self.ended += 1
+        if self.fails:
+            raise RuntimeError("a defect")
         return Readiness(ready=True)
 
-    async with serving(readiness=look) as port, asyncio.TaskGroup() as group:
-        asking = [group.create_task(ask(port, path="/readyz")) for _ in range(50)]
-    assert [task.result()[0] for task in asking] == [200] * 50
-    assert most == 1
+
+Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def have_asked(port: int, count: int) -> list[Client]:
+    """Ask for /readyz so often; every other client leaves. All questions have come in then."""
+    staying = []
+    for nth in range(count):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        if nth % 2:
+            writer.close()
+            await writer.wait_closed()
+        else:
+            staying.append((reader, writer))
+    # Whoever is served now came after them.
+    assert (await ask(port))[0] == 200
+    return staying
+
+
+async def answers(clients: list[Client]) -> list[bytes]:
+    """The status that each of them gets; nothing where the server hangs up."""
+    found = []
+    async with asyncio.timeout(PATIENCE_S):
+        for reader, writer in clients:
+            found.append(b" ".join((await reader.read()).split()[1:2]))
+            writer.close()
+    return found
+
+
+async def test_those_who_ask_during_a_look_share_its_answer() -> None:
+    look = Look()
+    async with serving(readiness=look) as port:
+        clients = await have_asked(port, 50)
+        assert look.begun == 1
+        look.end.set()
+        assert await answers(clients) == [b"200"] * 25
+        # Clients that left have put nothing in the way, and no answer is kept.
+        assert (await ask(port, path="/readyz"))[0] == 200
+        assert (look.begun, look.ended) == (2, 2)
+
+
+async def test_a_look_that_fails_breaks_no_later_one(caplog: pytest.LogCaptureFixture) -> None:
+    look = Look(fails=True)
+    async with serving(readiness=look) as port:
+        clients = await have_asked(port, 4)
+        look.end.set()
+        assert await answers(clients) == [b"500"] * 2
+        look.fails = False
+        assert (await ask(port, path="/readyz"))[0] == 200
+    assert look.begun == 2
+    assert {record.getMessage() for record in caplog.records} == {
+        "Error handling request from 127.0.0.1"
+    }
+
+
+async def test_the_end_does_not_wait_for_a_look_that_hangs() -> None:
+    look = Look()
+    async with asyncio.timeout(PATIENCE_S):
+        async with serving(readiness=look) as port:
+            clients = await have_asked(port, 4)
+            assert (look.begun, look.cut) == (1, 0)
+        # It is not left behind either.
+        assert (look.begun, look.cut) == (1, 1)
+        assert await answers(clients) == [b"", b""]
 
 
 async def test_silent_connections_keep_nobody_out_and_nothing_up() -> None:
