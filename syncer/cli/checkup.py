@@ -12,7 +12,7 @@ from syncer.cloudflare.client import Tally
 from syncer.cloudflare.walk import PageSource
 from syncer.errors import CloudflareError, ConfigurationError, SyncerError
 from syncer.store.migrate import schema_state
-from syncer.store.privileges import missing_privileges
+from syncer.store.privileges import missing_privileges, missing_tables
 
 if TYPE_CHECKING:
     from syncer.account import Account
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
 
 async def check_everything(settings: Settings) -> int:
-    """Print every finding and return the exit code; writes nothing anywhere."""
+    """Print every finding and return the exit code; writes nothing anywhere.
+
+    A user of the database without its rights is a mistake of the configuration.
+    """
     accounts = settings.read_accounts()
     _find("ok", "configuration", f"{len(accounts)} account(s)")
     for warning in settings.warnings:
         _find("warning", "configuration", warning)
-    database_is_well = await _check_database(settings)
+    database_code = await _check_database(settings)
     try:
         client = open_client(settings)
     except ConfigurationError as error:
@@ -41,8 +44,8 @@ async def check_everything(settings: Settings) -> int:
         await client.close()
     if any(account.problem for account in accounts):
         return EXIT_USAGE
-    if not database_is_well:
-        return EXIT_DATABASE
+    if database_code:
+        return database_code
     return 0 if all(check.result() for check in checks) else EXIT_INCOMPLETE
 
 
@@ -50,26 +53,33 @@ def _find(level: str, subject: str, text: str) -> None:
     say(f"{level:<8} {subject}: {text}")
 
 
-async def _check_database(settings: Settings) -> bool:
+async def _check_database(settings: Settings) -> int:
+    """Print what is found, and return the exit code for it."""
     if not database_exists(settings):
         directory = settings.database.data_dir
         _find("ok", "database", f"embedded; the first run, sync or migrate makes it in {directory}")
-        return True
+        return 0
     try:
         async with open_database(settings) as database:
             state = await schema_state(database)
             _find("ok", "database", f"reachable at {database.where}")
-            missing = None
-            if state.at_head:
-                async with database.transaction() as conn:
-                    missing = await missing_privileges(conn)
+            if not state.at_head:
+                _find("error", "schema", str(state))
+                return EXIT_DATABASE
+            async with database.transaction() as conn:
+                gone = await missing_tables(conn)
+                lacking = None if gone else await missing_privileges(conn)
     except SyncerError as error:
         _find("error", "database", f"{error}; see [database]")
-        return False
-    _find("ok" if state.at_head else "error", "schema", str(state))
-    if missing is not None:
-        _find("error", "database", f"its user lacks {missing}; grant what docs/operations.md lists")
-    return state.at_head and missing is None
+        return EXIT_USAGE if isinstance(error, ConfigurationError) else EXIT_DATABASE
+    if gone:
+        _find("error", "schema", f"{state}, but {gone} are gone: restore a backup")
+        return EXIT_DATABASE
+    _find("ok", "schema", str(state))
+    if lacking:
+        _find("error", "database", f"its user lacks {lacking}; grant what docs/operations.md lists")
+        return EXIT_USAGE
+    return 0
 
 
 async def _check_account(settings: Settings, client: CloudflareClient, account: Account) -> bool:

@@ -1,4 +1,4 @@
-"""What the daemon's role may do in the schema, and what it would have to be allowed."""
+"""What the daemon's role finds and may do in the schema, and what it would have to be allowed."""
 
 from __future__ import annotations
 
@@ -26,11 +26,18 @@ NEEDED: Final = {
     "account_syncs": _WRITE,
 }
 
+_GONE = text("""
+SELECT string_agg(name, ', ' ORDER BY place)
+FROM unnest(cast(:names AS text[])) WITH ORDINALITY AS needed (name, place)
+WHERE to_regclass(name) IS NULL
+""")
+
+# Of a table that is gone nothing is known: null.
 _MISSING = text("""
 SELECT privilege, string_agg(name, ', ' ORDER BY place) AS names
 FROM unnest(cast(:names AS text[]), cast(:privileges AS text[]))
     WITH ORDINALITY AS needed (name, privilege, place)
-WHERE NOT has_table_privilege(to_regclass(name), privilege)
+WHERE has_table_privilege(to_regclass(name), privilege) IS NOT TRUE
 GROUP BY privilege
 ORDER BY min(place)
 """)
@@ -44,8 +51,14 @@ SELECT
 """)
 
 
+async def missing_tables(conn: AsyncConnection) -> str | None:
+    """Name the tables and views that a sync needs and that are not there; None: all are."""
+    missing: str | None = (await conn.execute(_GONE, {"names": list(NEEDED)})).scalar_one()
+    return missing
+
+
 async def missing_privileges(conn: AsyncConnection) -> str | None:
-    """Say what the role lacks to sync into the tables, which are there; None: nothing."""
+    """Say what the role lacks to sync into the tables; None: nothing. All of one that is gone."""
     pairs = [(name, privilege) for name, needed in NEEDED.items() for privilege in needed]
     names, privileges = map(list, zip(*pairs, strict=True))
     missing = (await conn.execute(_MISSING, {"names": names, "privileges": privileges})).all()

@@ -165,6 +165,21 @@ async def test_check_without_a_database_still_tries_the_accounts(syncer: Program
     assert "planted-password" not in finished.stdout + finished.stderr
 
 
+@pytest.mark.slow
+async def test_check_takes_a_password_that_cannot_be_read_for_bad_configuration(
+    syncer: Program,
+) -> None:
+    syncer.add("production", 3)
+    syncer.settings["database"] = {
+        "url": NOWHERE.replace(":planted-password", ""),
+        "password_env": "NO_SUCH_VARIABLE",
+    }
+    finished = await syncer.run("check")
+    assert finished.code == 2
+    reason = "database.password_env: the variable NO_SUCH_VARIABLE is not set"
+    assert f"error    database: {reason}; see [database]" in finished.stdout.splitlines()
+
+
 async def test_status_shows_each_account_also_those_that_never_synced(syncer: Program) -> None:
     syncer.add("production", 3)
     assert (await syncer.run("sync")).code == 0

@@ -83,7 +83,7 @@ def crippled(daemons: Program, database_dsn: str) -> Program:
 async def test_check_names_the_rights_that_are_missing(crippled: Program) -> None:
     crippled.add("production", 3)
     checked = await crippled.run("check")
-    assert checked.code == 3
+    assert checked.code == 2
     line = "its user lacks UPDATE on invoices, sync_runs; grant what docs/operations.md lists"
     assert f"error    database: {line}" in checked.stdout.splitlines()
     synced = await crippled.run("sync")
@@ -91,3 +91,21 @@ async def test_check_names_the_rights_that_are_missing(crippled: Program) -> Non
     (last,) = (line for line in synced.stderr.splitlines() if line.startswith("syncer: "))
     assert last.endswith("InsufficientPrivilegeError: permission denied for table sync_runs")
     assert "Traceback" not in synced.stderr
+
+
+@pytest.fixture
+def plundered(daemons: Program, database_dsn: str) -> Program:
+    """The same, without one of its tables and the view of it."""
+    administer(database_dsn, "DROP TABLE sync_state CASCADE")
+    return daemons
+
+
+@pytest.mark.slow
+async def test_check_names_a_table_that_is_gone(plundered: Program) -> None:
+    plundered.add("production", 3)
+    checked = await plundered.run("check")
+    assert checked.code == 3
+    (schema,) = (line for line in checked.stdout.splitlines() if " schema: " in line)
+    assert schema.startswith("error    schema: the database schema is at revision ")
+    assert schema.endswith(", but sync_freshness, sync_state are gone: restore a backup")
+    assert (await plundered.run("sync")).code == 3

@@ -13,7 +13,7 @@ import pytest
 from syncer.errors import DatabaseError
 from syncer.store.engine import Database
 from syncer.store.migrate import schema_state, upgrade
-from syncer.store.privileges import NEEDED, missing_privileges
+from syncer.store.privileges import NEEDED, missing_privileges, missing_tables
 from syncer.store.tables import VIEWS, metadata
 from tests.documents import blocks
 from tests.integration.roles import documented_role, dsn_as, owned_database
@@ -95,6 +95,7 @@ async def test_a_plain_owner_migrates_and_the_daemon_syncs_with_less(separated: 
     ):
         async with database.transaction() as conn:
             assert await missing_privileges(conn) is None
+            assert await missing_tables(conn) is None
         production = here.add("production", 60)
         production.invoices[1].pop("currency")
         assert (await here.run()).status == "succeeded"
@@ -229,6 +230,19 @@ async def test_each_grant_that_is_missing_is_named_and_an_error_to_read(
     assert str(record.error).endswith(
         "42501 InsufficientPrivilegeError: permission denied for table invoices"
     )
+
+
+async def test_each_table_that_is_gone_is_named_and_not_taken_for_granted(
+    database_dsn: str, database: Database
+) -> None:
+    for table in set(NEEDED) - set(VIEWS):
+        async with connected(database_dsn) as admin:
+            await admin.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
+            async with database.transaction() as conn:
+                assert await missing_tables(conn) == table
+                lacking = "; ".join(f"{privilege} on {table}" for privilege in NEEDED[table])
+                assert await missing_privileges(conn) == lacking
+            await admin.execute(f"ALTER TABLE elsewhere RENAME TO {table}")
 
 
 async def test_a_schema_that_may_not_be_used_is_not_taken_for_an_empty_one(
