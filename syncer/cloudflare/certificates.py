@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import ssl
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-# OpenSSL's numbers: not yet valid, expired, another host's, another address'.
-_WRONG_TIME: Final = frozenset({9, 10})
-_WRONG_HOST: Final = frozenset({62, 64})
+from syncer.certificates import why_unverified
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from syncer.certificates import Flaw
+
+_ADVICE: Final[Mapping[Flaw, str]] = {
+    "time": "see whether the clock of this host is right, and who answers in the API's place",
+    "host": "see whether [cloudflare].base_url is right, and who answers in the API's place",
+    "issuer": "if it is a proxy of your own, name its authority's file in [cloudflare].ca_file",
+}
 
 
 def why_distrusted(error: Exception) -> str:
@@ -15,12 +24,4 @@ def why_distrusted(error: Exception) -> str:
     message = "the API's certificate is not trusted"
     if not isinstance(error, ssl.SSLCertVerificationError):
         return message
-    return f"{message}: {error.verify_message.rstrip('.')}; {_advice(error.verify_code)}"
-
-
-def _advice(code: int) -> str:
-    if code in _WRONG_TIME:
-        return "see whether the clock of this host is right, and who answers in the API's place"
-    if code in _WRONG_HOST:
-        return "see whether [cloudflare].base_url is right, and who answers in the API's place"
-    return "if it is a proxy of your own, name its authority's file in [cloudflare].ca_file"
+    return f"{message}: {why_unverified(error, _ADVICE)}"

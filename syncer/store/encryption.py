@@ -5,8 +5,15 @@ from __future__ import annotations
 import os
 import ssl
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
+
+from syncer.certificates import why_unverified
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from syncer.certificates import Flaw
 
 # Options of the URL that name files, and the variables that the driver takes instead.
 _FILES: Final = {
@@ -15,16 +22,17 @@ _FILES: Final = {
     "sslkey": "PGSSLKEY",
     "sslcrl": "PGSSLCRL",
 }
-# OpenSSL's numbers: not yet valid, expired, another host's, another address'.
-_WRONG_TIME: Final = frozenset({9, 10})
-_WRONG_HOST: Final = frozenset({62, 64})
+_ADVICE: Final[Mapping[Flaw, str]] = {
+    "time": "renew it, or set the clock of this host",
+    "host": "write the host in the URL as the certificate has it",
+    "issuer": "name the file of its authority (PEM) as sslrootcert in the URL",
+}
 
 
 def why_not_encrypted(error: BaseException, dsn: str) -> str | None:
     """Say it in one line without any secret of the URL; None: the error is about something else."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        found = error.verify_message.rstrip(".")
-        return f"its certificate is not trusted: {found}; {_advice(error.verify_code)}"
+        return f"its certificate is not trusted: {why_unverified(error, _ADVICE)}"
     if "rejected SSL upgrade" in str(error):
         return "the server offers no TLS, which sslmode asks for: turn on ssl in its configuration"
     if "root certificate file" in str(error):
@@ -36,14 +44,6 @@ def why_not_encrypted(error: BaseException, dsn: str) -> str | None:
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
         return _unreadable_file(dsn)
     return None
-
-
-def _advice(code: int) -> str:
-    if code in _WRONG_TIME:
-        return "renew it, or set the clock of this host"
-    if code in _WRONG_HOST:
-        return "write the host in the URL as the certificate has it"
-    return "name the file of its authority (PEM) as sslrootcert in the URL"
 
 
 def _unreadable_file(dsn: str) -> str | None:
