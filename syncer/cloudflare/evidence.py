@@ -31,7 +31,8 @@ class Evidence:
     """One walk: its records by identity, and every sign of how far to trust them.
 
     Records that can be no invoice are told apart by their digest, and where they have no id by how
-    often that came before on the same page: two of a page are two, however alike.
+    often that came before on the same page: two of a page are two, however alike. `names` has each
+    record once: by its id, whatever else it holds, or by what tells it apart where it has none.
 
     `pageable` is False when the API refuses the parameter `page`, so that only one can be asked.
     """
@@ -40,6 +41,7 @@ class Evidence:
     pageable: bool = True
     invoices: dict[str, Invoice] = field(default_factory=dict)
     rejections: dict[tuple[bytes, int], Rejection] = field(default_factory=dict)
+    names: set[str | tuple[bytes, int]] = field(default_factory=set)
     asked: int = 0
     _has_more: dict[int, bool] = field(default_factory=dict)
     _end: int | None = None
@@ -49,7 +51,6 @@ class Evidence:
     _mismatched: set[int] = field(default_factory=set)
     _totals: set[int] = field(default_factory=set)
     _without_total: set[int] = field(default_factory=set)
-    _names: set[str | bytes] = field(default_factory=set)
     _per_page: int = 0
     _repeated: bool = False
 
@@ -79,7 +80,7 @@ class Evidence:
     @property
     def distinct(self) -> int:
         """Distinct records so far, rejected ones counted."""
-        return len(self.invoices) + len(self.rejections)
+        return len(self.names)
 
     @property
     def total(self) -> int | None:
@@ -144,20 +145,18 @@ class Evidence:
 
     def _take_in(self, records: Sequence[Invoice | Rejection]) -> None:
         before = self.distinct
-        # An invoice may come again as a record that can be none, and the other way round.
-        names: set[str | bytes] = set()
         alike: Counter[bytes] = Counter()
         for record in records:
+            # An invoice may come again as a record that can be none, and the other way round.
             if isinstance(record, Invoice):
                 self.invoices[record.id] = record
-                names.add(record.id)
+                self.names.add(record.id)
             else:
-                self.rejections[record.digest, alike[record.digest]] = record
+                which = record.digest, alike[record.digest]
                 alike[record.digest] += record.id is None
-                names.add(record.id or record.digest)
+                self.rejections[which] = record
+                self.names.add(record.id or which)
         self._repeated |= self.distinct - before < len(records)
-        self._repeated |= not names.isdisjoint(self._names)
-        self._names |= names
 
     def _ask(self, number: int) -> int:
         self.asked = number

@@ -70,6 +70,11 @@ class Walk:
         }
 
     @property
+    def distinct(self) -> int:
+        """Distinct records that were served, rejected ones counted."""
+        return len({name for seen in self.attempts for name in seen.names})
+
+    @property
     def total(self) -> int | None:
         """The number of records that the last walk reported, None where it reported none."""
         return self.attempts[-1].total if self.attempts else None

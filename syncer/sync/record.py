@@ -155,7 +155,7 @@ class Recorder:
             pages=walk.pages,
             requests=walk.tally.requests,
             retries=walk.tally.retries,
-            fetched=len(walk.invoices) + len(walk.rejections),
+            fetched=walk.distinct,
             inserted=counts.inserted,
             updated=counts.updated,
             unchanged=counts.unchanged,

@@ -11,6 +11,7 @@ import pytest
 
 from syncer.demo.faults import EdgeError
 from tests.acceptance.program import Program
+from tests.documents import read
 
 NOWHERE = "postgresql://nobody:planted-password@127.0.0.1:1/nothing"
 
@@ -204,6 +205,30 @@ async def test_status_shows_each_account_also_those_that_never_synced(syncer: Pr
         True,
     )
     assert staging.keys() == production.keys()
+
+
+async def test_status_shows_what_each_account_is_complete_as_of(syncer: Program) -> None:
+    syncer.add("known", 3)
+    syncer.add("older", 3)
+    denied = syncer.add("without", 3)
+    denied.logins = set()
+    assert (await syncer.run("sync")).code == 1
+    connection = await asyncpg.connect(syncer.dsn)
+    await connection.execute(
+        """UPDATE sync_state SET complete_as_of =
+        CASE account_name WHEN 'known' THEN timestamptz '2026-01-01 11:15+01' END
+        """
+    )
+    await connection.close()
+    shown = await syncer.run("status")
+    assert shown.code == 0
+    title, *lines = shown.stdout.splitlines()
+    assert title == "Accounts"
+    header, *rows = (re.split(" {2,}", line) for line in lines)
+    assert rows[0][:3] == ["known", "complete", "2026-01-01 10:15:00 UTC"]
+    assert rows[1][:3] == ["older", "complete", "unknown"]
+    assert rows[2][:3] == ["without", "failed", "never"]
+    assert " ".join(header).strip() in re.sub(" +", " ", read("README.md"))
 
 
 async def test_a_token_and_an_account_in_the_environment_are_enough(syncer: Program) -> None:
