@@ -1,11 +1,13 @@
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import sha256
 
 import msgspec
 import pytest
 
 from syncer.cloudflare.record import decode_record
 from syncer.invoice import Invoice, Rejection
+from tests.patience import patience
 
 MINIMAL = {"id": '"in_1"', "currency": '"usd"'} | dict.fromkeys(
     ("amount_due", "amount_paid", "amount_remaining"), "0"
@@ -174,6 +176,38 @@ def test_a_new_pdf_link_makes_no_new_rejection(name: str, link: str) -> None:
     second = rejected(record(id=None, **{name: link.format(2)}))
     other = rejected(record(id=None, **{name: link.format(1)}, status='"paid"'))
     assert first.digest == second.digest != other.digest
+
+
+def test_a_digest_is_of_the_record_but_for_its_link() -> None:
+    raw = record(id=None, note='"\\"invoice_pdf\\":[1]"', **{'\\"invoice_pdf': '"no link"'})
+    assert rejected(raw).digest == sha256(raw).digest()
+    linked = record(id=None, invoice_pdf='"https://a.test/"', tax='["invoice_pdf",{}]')
+    bare = linked.replace(b'"https://a.test/"', b"null")
+    assert rejected(linked).digest == sha256(bare).digest()
+
+
+# From within any of these texts, the rest looks like another text, or like a link, to the end.
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b'"',
+        b'"\\',
+        b'\\"',
+        b'"invoice_pdf":"',
+        b'"invoice_pdf":"\\"',
+        b'"invoice_pdf":["',
+        b'"invoice_pdf":[\\"',
+        b'"invoice_pdf":{"a":"",',
+        b'\\"invoice_pdf":["a",',
+    ],
+)
+def test_however_many_texts_and_links_seem_to_begin_each_is_looked_through_once(
+    piece: bytes,
+) -> None:
+    pieces = piece * (4 * 2**20 // len(piece))
+    with patience():
+        for raw in (b"{" + pieces, b'{"' + pieces, b"{" + pieces + b'" {}]}'):
+            assert rejected(raw).payload == raw.decode()
 
 
 def test_a_link_without_end_is_looked_through_once() -> None:
