@@ -164,7 +164,7 @@ def assert_counts(walk: WalkStory, counts: dict[str, int]) -> None:
         "pages": sum(len(attempt.pages) for attempt in walk.attempts),
         "requests": len(walk.sights),
         "retries": 0,
-        "fetched": len(walk.valid) + len(walk.odd),
+        "fetched": len({record.name for one in walk.attempts for record in one.records}),
         "rejected": len(walk.odd),
         "total_reported": walk.last.total,
     }

@@ -224,3 +224,17 @@ async def test_an_invoice_that_comes_as_nonsense_is_not_missing(here: Site) -> N
     record = of(await here.run(), "production")
     assert (record.status, record.rejected, record.missing) == ("complete", 1, 0)
     assert await here.rows("SELECT 1 AS found FROM invoices WHERE missing_since IS NOT NULL") == []
+
+
+async def test_an_invoice_that_comes_twice_does_not_stand_in_for_one_that_is_left_out(
+    here: Site,
+) -> None:
+    account = here.add("production", 3)
+    await here.run()
+    account.invoices[2] = account.invoices[0] | {"amount_due": "12"}
+    # What was rewritten is not held against the schema, which this violates.
+    account.script = lambda _nth, _seen: Rewrite(lambda payload: payload)
+    record = of(await here.run(), "production")
+    assert (record.status, record.reason) == ("incomplete", "fewer_than_reported")
+    assert (record.fetched, record.total_reported, record.rejected) == (2, 3, 1)
+    assert await here.rows("SELECT 1 AS found FROM invoices WHERE missing_since IS NOT NULL") == []

@@ -77,6 +77,11 @@ class Served:
         """Odd records are the same where all but the link is: that may differ at each fetch."""
         return repr({**self.wire, "invoice_pdf": None}) if self.odd else self.wire["id"]
 
+    @property
+    def name(self) -> str:
+        """What it counts by: an invoice and an odd record of one id are one."""
+        return self.id or self.identity
+
     @cached_property
     def content(self) -> Content:
         extra = {name: value for name, value in self.wire.items() if name not in DOCUMENTED}
@@ -134,7 +139,7 @@ class Attempt:
 
     @property
     def distinct(self) -> int:
-        return len({record.identity for record in self.records})
+        return len({record.name for record in self.records})
 
     @property
     def total(self) -> int | None:
@@ -154,7 +159,7 @@ class Attempt:
     @property
     def is_settled(self) -> bool:
         """Whether nothing in the answers says that the list has moved."""
-        named = [record.id or record.identity for record in self.records]
+        named = [record.name for record in self.records]
         totals = {page.total for page in self.pages} - {None}
         return len(named) == len(set(named)) and len(totals) <= 1
 

@@ -15,6 +15,7 @@ FEWER = Verdict(Reason.FEWER_THAN_REPORTED, again=True)
 TOO_MANY_PAGES = Verdict(Reason.PAGE_LIMIT, again=False)
 
 ZERO = Decimal(0)
+IDS = {"Á": "a"}
 
 
 def invoice(name: str, status: str = "open") -> Invoice:
@@ -31,7 +32,8 @@ def invoice(name: str, status: str = "open") -> Invoice:
 def page(ids: str, *, more: bool, number: int | None = None, total: int | None = None) -> Page:
     """Make a page of two records at most; one letter is one invoice.
 
-    A digit is a rejection without an id, and a capital letter one of the invoice of this letter.
+    A digit is a rejection without an id, a capital letter one of the invoice of this letter, and
+    an accented one another of the same.
     """
     records = tuple(
         invoice(name)
@@ -40,7 +42,7 @@ def page(ids: str, *, more: bool, number: int | None = None, total: int | None =
             reason="no",
             payload=name,
             digest=name.encode(),
-            id=None if name.isdigit() else name.lower(),
+            id=None if name.isdigit() else IDS.get(name, name.lower()),
         )
         for name in ids
     )
@@ -126,10 +128,25 @@ def test_two_records_of_a_page_are_two_however_alike() -> None:
     assert (evidence.distinct, evidence.verdict()) == (3, PROVEN)
 
 
-def test_the_same_id_twice_on_a_page_is_one_record() -> None:
-    for ids in ("aa", "AA"):
-        evidence = walk(page(ids, more=False, total=1))
-        assert (evidence.distinct, evidence.verdict()) == (1, SEEN_BUT_MOVED)
+@pytest.mark.parametrize("ids", ["aa", "AA", "aA", "Aa", "AÁ"])
+def test_the_same_id_twice_on_a_page_is_one_record(ids: str) -> None:
+    evidence = walk(page(ids, more=False, total=1))
+    assert (evidence.distinct, evidence.verdict()) == (1, SEEN_BUT_MOVED)
+    assert evidence.listed is None
+
+
+@pytest.mark.parametrize("ids", ["aA", "Aa", "AÁ"])
+def test_the_same_id_twice_does_not_make_up_for_a_record_that_did_not_come(ids: str) -> None:
+    evidence = walk(
+        page(ids, more=True, total=3), page("b", more=False, total=3), page("", more=False, total=3)
+    )
+    assert (evidence.distinct, evidence.verdict(), evidence.listed) == (2, FEWER, None)
+
+
+@pytest.mark.parametrize("ids", ["aA", "Aa", "AÁ"])
+def test_the_same_id_on_two_pages_is_one_record(ids: str) -> None:
+    evidence = walk(page(ids[0] + "b", more=True, total=3), page(ids[1] + "c", more=False, total=3))
+    assert (evidence.distinct, evidence.verdict(), evidence.listed) == (3, SEEN_BUT_MOVED, None)
 
 
 def test_a_page_number_that_was_not_asked_for_ends_the_walk() -> None:
