@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from syncer.invoice import Invoice, Rejection
 
 
+# Ten times what can be asked for. Millions of tiny records would take all memory, and the event
+# loop for many seconds.
+MAX_RECORDS: Final = 10_000
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -65,8 +68,12 @@ _envelope = msgspec.json.Decoder(_Envelope)
 _result = msgspec.json.Decoder(_Result)
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 _INVOICES = re.compile(rb'"invoices"\s*:\s*\[')
-# A whole text, within which no bracket counts; a bracket or a comma; or what is between them.
-_PART = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},"]|[^\[\]{},"]++', re.DOTALL)
+# What brackets enclose without any others between them; a whole text, within which no bracket
+# counts; or else a bracket, a comma, or the beginning of a text without end.
+_TEXT: Final = rb'"(?:[^"\\]++|\\.)*+"'
+_PART: Final = re.compile(
+    rb'[\[{](?:[^"\[\]{}]++|%b)*+[\]}]|%b|[\[\]{},"]' % (_TEXT, _TEXT), re.DOTALL
+)
 _WHITESPACE: Final = b" \t\r\n"
 # No list of invoices looks like this: it shows whether what was cut out was the right one.
 _CUT_OUT: Final = b"[0]"
@@ -131,6 +138,8 @@ def _set_records_aside(body: bytes) -> tuple[bytes, list[bytes]]:
     if not envelope.success:
         return body, []
     invoices = bytes(_result.decode(envelope.result).invoices)
+    if invoices.count(b",") >= MAX_RECORDS:
+        _split_by_brackets(invoices, 1)  # which refuses too many, before they take any memory
     records = [bytes(raw) for raw in _list.decode(invoices)]
     return body.replace(invoices, b"[]", 1), records
 
@@ -140,19 +149,27 @@ def _cut_records_out(body: bytes) -> tuple[bytes, list[bytes]]:
     opening = _INVOICES.search(body)
     if opening is None:
         raise ValueError("it is not JSON, or holds no list of invoices")
-    records, start, depth = [], opening.end(), 0
+    records, end = _split_by_brackets(body, opening.end())
+    rest = body[: opening.end() - 1] + _CUT_OUT + body[end:]
+    rest, placeholder = _set_records_aside(rest)
+    if placeholder != [b"0"]:
+        raise ValueError("it holds another list of invoices than the documented one")
+    return rest, records
+
+
+def _split_by_brackets(body: bytes, start: int) -> tuple[list[bytes], int]:
+    """Each element of the list whose first one starts at `start`, and where the list ends."""
+    elements, depth = [], 0
     for part in _PART.finditer(body, start):
         if part[0] == b'"':
             break
         if depth == 0 and part[0] in {b",", b"]"}:
-            records.append(body[start : part.start()].strip(_WHITESPACE))
+            elements.append(body[start : part.start()].strip(_WHITESPACE))
             start = part.end()
             if part[0] == b"]":
-                rest = body[: opening.end() - 1] + _CUT_OUT + body[start:]
-                rest, placeholder = _set_records_aside(rest)
-                if placeholder != [b"0"]:
-                    raise ValueError("it holds another list of invoices than the documented one")
-                return rest, list(filter(None, records))
+                return list(filter(None, elements)), start
+            if len(elements) == MAX_RECORDS:
+                raise ValueError(f"it holds more than {MAX_RECORDS:,} records")
         depth += (part[0] in {b"[", b"{"}) - (part[0] in {b"]", b"}"})
     raise ValueError("its list of invoices does not end")
 

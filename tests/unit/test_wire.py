@@ -1,5 +1,6 @@
 import base64
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from syncer.errors import (
     Unavailable,
 )
 from syncer.invoice import Invoice, Rejection
+from tests.patience import patience
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 PAGINATION = {"has_more": True, "page": 2, "per_page": 50, "total_count": 120}
@@ -197,6 +199,45 @@ def test_one_bad_record_does_not_cost_its_page(bad: str) -> None:
     (rejection,) = (record for record in page.records if isinstance(record, Rejection))
     assert rejection.payload == bad.strip()
     assert (page.has_more, page.number, page.total) == (True, 2, 120)
+
+
+@pytest.mark.parametrize("first", [INVOICE, "NaN", '{"a":[[{}],"]"]}'])
+def test_a_page_has_ten_thousand_records_at_most(first: str) -> None:
+    invoices = first + ",0" * 9_999
+    assert len(decode_page(200, {}, answer(f"[{invoices}]")).records) == 10_000
+    error = failure(answer(f"[{invoices},0]"), headers=RAY)
+    assert type(error) is MalformedResponse
+    assert str(error) == "the answer cannot be read: it holds more than 10,000 records"
+    assert (error.status, error.ray_id) == (200, "8f1-AMS")
+
+
+def test_a_record_of_many_parts_is_one() -> None:
+    large = "[" + ",".join(["0", '{"a":[1,2]}', '"],["'] * 10_000) + "]"
+    record = INVOICE[:-1] + f',"note":{large}}}'
+    page = decode_page(200, {}, answer(f"[{record},{record}]"))
+    assert [type(one) for one in page.records] == [Invoice, Invoice]
+
+
+@pytest.mark.parametrize("bad", ["0", "NaN"])
+def test_millions_of_records_are_refused_before_they_take_memory(bad: str) -> None:
+    body = answer(f"[{'0,' * 2**21}{bad}]")
+    tracemalloc.start()
+    try:
+        error = failure(body)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "more than 10,000 records" in str(error)
+    assert peak_bytes < 64 * 2**20
+
+
+@pytest.mark.parametrize(
+    "piece", ['"', '"\\', '\\"', "[", '{"', '{"a\\"', '{"a":"",', '[""', "[]{", '[{"a":"]"}']
+)
+def test_however_many_parts_seem_to_begin_each_is_looked_through_once(piece: str) -> None:
+    body = answer("[NaN,HERE]").partition(b"HERE")[0] + piece.encode() * (2**20 // len(piece))
+    with patience():
+        assert "does not end" in str(failure(body))
 
 
 def test_a_list_of_other_invoices_is_not_taken_for_the_documented_one() -> None:
