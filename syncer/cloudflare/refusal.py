@@ -48,6 +48,8 @@ _MEANINGS: Final[dict[type[CloudflareError], str]] = {
 # Enough of the API's own words to act on, without what could be a secret or a link.
 _MAX_WORDS: Final = 200
 _MAX_CODES: Final = 5
+# The API's own have five digits; thousands of digits are no code, and no line for people.
+_CODES: Final = range(10**9 + 1)
 _SECRET_LIKE = re.compile(r"https?://\S+|[A-Za-z0-9_\-+/=%.~]{20,}|[^\x20-\x7e]")
 
 
@@ -110,6 +112,8 @@ def _api_errors(body: bytes) -> Iterator[tuple[int, str]]:
     while pending:
         errors = pending.pop()
         for error in errors if isinstance(errors, list) else ():
-            if isinstance(error, dict) and type(error.get("code")) is int:
-                yield error["code"], str(error.get("message", ""))
+            code = error.get("code") if isinstance(error, dict) else None
+            # A boolean is an int to Python, and never a code.
+            if type(code) is int and code in _CODES:
+                yield code, str(error.get("message", ""))
                 pending.append(error.get("error_chain"))

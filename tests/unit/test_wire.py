@@ -284,6 +284,15 @@ def test_an_error_of_many_codes_stays_short() -> None:
     assert len(str(error)) < 300
 
 
+def test_an_integer_beyond_all_codes_is_none() -> None:
+    codes = (10**4000, -1, 10**9 + 1, 10**9, 0)
+    errors = [{"code": code, "message": "no"} for code in codes]
+    error = failure(answer(success=False, errors=errors), 400)
+    assert error.codes == (10**9, 0)
+    assert len(str(error)) < 300
+    assert failure(answer(success=False, errors=errors[:3]), 400).codes == ()
+
+
 def test_codes_of_a_chain_are_found_and_odd_entries_passed_over() -> None:
     errors = ["odd", {"code": "7003"}, {"code": True}, {"code": 1, "error_chain": [{"code": 7003}]}]
     error = failure(answer(success=False, errors=errors), 400)
