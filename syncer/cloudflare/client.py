@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 import aiohttp
@@ -66,11 +66,19 @@ class ClientSettings:
 
 @dataclass(slots=True)
 class Tally:
-    """What asking for one account has cost so far, and the last thing that went wrong."""
+    """What asking for one account has cost so far, and what went wrong with pages that never came.
+
+    `errors` has the last one of each page, by its number, in the order in which they occurred.
+    """
 
     requests: int = 0
     retries: int = 0
-    last_error: CloudflareError | None = None
+    errors: dict[str, CloudflareError] = field(default_factory=dict)
+
+    @property
+    def last_error(self) -> CloudflareError | None:
+        """The last thing that went wrong and was not mended since."""
+        return next(reversed(self.errors.values()), None)
 
 
 def retry_delay_s(error: CloudflareError, *, attempt: int, jitter: float) -> float:
@@ -132,17 +140,23 @@ class CloudflareClient:
         return await retrying(self._attempt, account, query, tally)
 
     async def _attempt(self, account: Account, query: Mapping[str, str], tally: Tally) -> Page:
+        # Without a number, in the end, it is the first page that is asked for.
+        number = query.get("page", "1")
         with self._gates.of(account.credential) as gate:
             await self._admit(account.id, gate)
             tally.requests += 1
             try:
-                return await self._send(account, query, gate.throttle)
+                page = await self._send(account, query, gate.throttle)
             except CloudflareError as error:
-                tally.last_error = error
+                tally.errors.pop(number, None)
+                tally.errors[number] = error
                 if isinstance(error, RateLimited):
                     # The block is the credential's: none of its requests would fare better.
                     gate.throttle.close_for(error.retry_after_s or BACKOFF_S)
                 raise
+            else:
+                tally.errors.pop(number, None)
+                return page
             finally:
                 self.slots.release(account.id)
 

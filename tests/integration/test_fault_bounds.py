@@ -113,6 +113,44 @@ async def test_the_deadline_of_an_account_cuts_whatever_it_waits_for(
     assert state == {"last_status": "failed", "last_error_kind": error_kind}
 
 
+async def test_a_deadline_does_not_tell_of_an_error_that_a_retry_mended(here: Site) -> None:
+    client = real_time_client(here.api, Waits())
+
+    def script(nth: int, seen: SeenRequest) -> Fault | None:
+        if seen.query["page"] == "2":
+            return Hang()
+        return throttled(Retry_After="0") if nth == 1 else None
+
+    here.add("production", 60).script = script
+    site = Site(here.api, client, here.database, here.accounts)
+    async with asyncio.timeout(20):
+        record = of(await site.run(with_account(account_timeout_s=2.0)), "production")
+    await client.close()
+    assert (record.status, record.reason) == ("incomplete", "timeout")
+    assert (record.error_kind, record.http_status) == ("timeout", None)
+    assert (record.requests, record.retries, record.inserted) == (3, 1, 50)
+
+
+async def test_a_page_that_came_does_not_hide_what_another_one_waits_for(here: Site) -> None:
+    waits = Waits()
+    client = real_time_client(here.api, waits)
+
+    async def script(_nth: int, seen: SeenRequest) -> Fault | None:
+        if seen.query["page"] == "2":
+            return throttled(Retry_After="300")
+        if seen.query["page"] == "3":
+            await waits.begun.wait()
+        return None
+
+    here.add("production", 150).script = script
+    site = Site(here.api, client, here.database, here.accounts)
+    async with asyncio.timeout(20):
+        record = of(await site.run(with_account(account_timeout_s=2.0)), "production")
+    await client.close()
+    assert (record.status, record.reason, record.inserted) == ("incomplete", "timeout", 100)
+    assert (record.error_kind, record.http_status) == ("rate_limited", 429)
+
+
 async def test_the_deadline_cuts_the_wait_for_the_budget(here: Site) -> None:
     client = real_time_client(here.api, Waits(), rate_requests=1)
     here.add("production", 120)

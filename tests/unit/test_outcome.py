@@ -44,7 +44,7 @@ def test_a_doubt_explains_itself() -> None:
 
 @pytest.mark.parametrize(("error", "kind"), [(DOWN, "unavailable"), (None, "timeout")])
 def test_a_deadline_tells_what_it_was_waiting_for(error: CloudflareError | None, kind: str) -> None:
-    walk = Walk(pages=1, tally=Tally(last_error=error))
+    walk = Walk(pages=1, tally=Tally(errors={"2": error} if error else {}))
     outcome = walk_outcome(walk, cut_short=Reason.TIMEOUT)
     assert (outcome.reason, outcome.error_kind) == (Reason.TIMEOUT, kind)
     assert outcome.error is not None
@@ -53,7 +53,7 @@ def test_a_deadline_tells_what_it_was_waiting_for(error: CloudflareError | None,
 
 
 def test_an_error_that_a_retry_mended_leaves_no_trace() -> None:
-    walk = Walk(pages=3, tally=Tally(last_error=DOWN))
+    walk = Walk(pages=3, tally=Tally(errors={"2": DOWN}))
     assert walk_outcome(walk, cut_short=None) == Outcome(status="complete")
 
 
@@ -110,7 +110,9 @@ def test_a_walk_serves_its_tick_unless_only_its_process_had_trouble(
 
 def test_a_walk_that_was_told_to_stop_has_no_other_reason() -> None:
     recovered = RateLimited("the API throttles this credential")
-    walk = Walk(pages=1, tally=Tally(last_error=recovered), error=DOWN, reason=Reason.UNAVAILABLE)
+    walk = Walk(
+        pages=1, tally=Tally(errors={"1": recovered}), error=DOWN, reason=Reason.UNAVAILABLE
+    )
     outcome = walk_outcome(walk, cut_short=Reason.INTERRUPTED)
     assert (outcome.error_kind, outcome.http_status) == ("interrupted", None)
     assert outcome.error == EXPLANATIONS[Reason.INTERRUPTED]
