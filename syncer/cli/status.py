@@ -14,12 +14,12 @@ from syncer.store.migrate import require_head
 from syncer.store.state import SyncState, read_states
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from syncer.config import Settings
     from syncer.store.engine import Database
 
-COLUMNS = ("account", "last sync", "last complete", "age", "fresh", "invoices", "failures", "why")
+COLUMNS = ("account", "last sync", "complete as of", "age", "fresh", "invoices", "failures", "why")
 
 
 async def show_status(settings: Settings, *, as_json: bool) -> None:
@@ -77,7 +77,7 @@ def _row(state: SyncState, *, configured: bool) -> tuple[object, ...]:
     return (
         state.account_name + ("" if configured else " (not configured)"),
         state.last_status,
-        _time(state.last_complete_at),
+        _complete_as_of(state),
         _age(state.age),
         "stale" if state.stale else "fresh",
         state.invoices,
@@ -86,8 +86,11 @@ def _row(state: SyncState, *, configured: bool) -> tuple[object, ...]:
     )
 
 
-def _time(time: datetime | None) -> str:
-    return "never" if time is None else f"{time:%Y-%m-%d %H:%M:%S} UTC"
+def _complete_as_of(state: SyncState) -> str:
+    if state.complete_as_of is not None:
+        return f"{state.complete_as_of:%Y-%m-%d %H:%M:%S} UTC"
+    # What an older version stored may have been complete, while nobody knows when that began.
+    return "never" if state.last_complete_at is None else "unknown"
 
 
 def _age(age: timedelta | None) -> str | None:
