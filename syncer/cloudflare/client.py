@@ -29,7 +29,7 @@ from syncer.errors import (
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from tenacity import Future
 
@@ -190,6 +190,7 @@ class CloudflareClient:
 
     async def _send(self, account: Account, query: Mapping[str, str], throttle: Throttle) -> Page:
         url = INVOICE_HISTORY.format(base=self._settings.base_url, account=account.id)
+        secrets = account.credential.secrets()
         try:
             async with self._session.get(
                 url,
@@ -200,7 +201,7 @@ class CloudflareClient:
                 middlewares=(_send_once(),),
             ) as response:
                 throttle.observe(rate_limits(response.headers))
-                body = await _read_limited(response)
+                body = await _read_limited(response, secrets)
         except aiohttp.ClientConnectorCertificateError as error:
             raise CertificateRejected(why_distrusted(error.certificate_error)) from error
         except TimeoutError as error:
@@ -208,9 +209,7 @@ class CloudflareClient:
             raise Unavailable(f"no complete answer within {timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             raise Unavailable(f"the connection failed ({_name(error)})") from error
-        return decode_page(
-            response.status, response.headers, body, secrets=account.credential.secrets()
-        )
+        return decode_page(response.status, response.headers, body, secrets=secrets)
 
     def _wait_s(self, state: RetryCallState) -> float:
         return retry_delay_s(_error_of(state), attempt=state.attempt_number, jitter=self._jitter())
@@ -235,25 +234,26 @@ def _send_once() -> aiohttp.ClientMiddlewareType:
     return middleware
 
 
-async def _read_limited(response: aiohttp.ClientResponse) -> bytes:
+async def _read_limited(response: aiohttp.ClientResponse, secrets: Sequence[str]) -> bytes:
     """Read the body, decompressed, giving up on one that no answer of the API could have."""
+
+    def malformed(message: str) -> MalformedResponse:
+        ray = ray_id(response.headers, secrets)
+        return MalformedResponse(message, status=response.status, ray_id=ray)
+
     body = bytearray()
     try:
         async for chunk in response.content.iter_chunked(READ_BYTES):
             body += chunk
             if len(body) > MAX_BODY_BYTES:
                 limit_mib = MAX_BODY_BYTES // 2**20
-                raise _malformed(response, f"the answer is larger than {limit_mib} MiB")
+                raise malformed(f"the answer is larger than {limit_mib} MiB")
     except aiohttp.ClientPayloadError as error:
         # All of it may have come, and yet not be what its Content-Encoding says.
         if isinstance(error.__cause__, ContentEncodingError):
-            raise _malformed(response, "the answer cannot be decompressed") from error
+            raise malformed("the answer cannot be decompressed") from error
         raise
     return bytes(body)
-
-
-def _malformed(response: aiohttp.ClientResponse, message: str) -> MalformedResponse:
-    return MalformedResponse(message, status=response.status, ray_id=ray_id(response.headers))
 
 
 def _is_retryable(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 # Nobody waits longer within one sync: its deadline comes first. It keeps absurd values finite.
@@ -34,10 +34,14 @@ class Limit:
     quota: int | None
 
 
-def ray_id(headers: Mapping[str, str]) -> str | None:
-    """The answer's `CF-Ray`, by which Cloudflare's support finds it; None where there is none."""
+def ray_id(headers: Mapping[str, str], secrets: Sequence[str]) -> str | None:
+    """The answer's `CF-Ray`, by which Cloudflare's support finds it; None where there is none.
+
+    `secrets` are what the request was authenticated with: what echoes one of them is no such id.
+    """
     text = headers.get("CF-Ray", "")
-    return text if _RAY_ID.fullmatch(text) else None
+    echoes = any(secret in text for secret in secrets)
+    return text if _RAY_ID.fullmatch(text) and not echoes else None
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

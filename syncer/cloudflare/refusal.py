@@ -72,7 +72,7 @@ def refusal(
         message,
         status=status,
         codes=codes,
-        ray_id=ray_id(headers),
+        ray_id=ray_id(headers, secrets),
         retry_after_s=retry_after_s(headers),
     )
 

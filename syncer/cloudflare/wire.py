@@ -96,7 +96,7 @@ def decode_page(
     except (ValueError, RecursionError) as error:
         # Texts of msgspec and json name places and types, never values.
         raise MalformedResponse(
-            f"the answer cannot be read: {error}", status=status, ray_id=ray_id(headers)
+            f"the answer cannot be read: {error}", status=status, ray_id=ray_id(headers, secrets)
         ) from None
     if page is None:
         raise refusal(status, headers, body, secrets)
