@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 needs_pgbouncer = pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed")
+
+# How few server connections do for one process: in transaction mode one for the locks of the run
+# and one for its work; in session mode one for each of its own.
+ENOUGH = pytest.mark.parametrize(
+    ("pool_mode", "pool_size"), [("transaction", 2), ("session", 5)], ids=["transaction", "session"]
+)
+
+_PATIENCE_S = 30.0
+_POLL_S = 0.01
 
 # With auth_type any, the database's own line says who logs in. Nothing is said here of parameters
 # to be ignored, so that the program is seen to need none.
@@ -63,18 +73,22 @@ def pgbouncer(
         Path(directory).chmod(0o755)
         path = Path(directory, "pgbouncer.ini")
         path.write_text(configuration)
-        with subprocess.Popen(
-            [PROGRAM, *as_other, str(path)], stderr=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stderr is not None
+        log = Path(directory, "log")
+        with (
+            log.open("w") as written,
+            subprocess.Popen([PROGRAM, *as_other, str(path)], stderr=written) as process,
+        ):
             try:
-                log = []
-                for line in process.stderr:
-                    log.append(line)
-                    if "process up" in line:
-                        break
-                else:
-                    raise AssertionError(f"PgBouncer did not start: {log}")
+                _wait_until_up(process, log)
                 yield f"postgresql://anybody@127.0.0.1:{listen}{url.path}"
             finally:
-                process.terminate()
+                # SIGTERM has newer versions wait until every client has left.
+                process.kill()
+
+
+def _wait_until_up(process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while "process up" not in (told := log.read_text()):
+        is_starting = process.poll() is None and time.monotonic() < deadline
+        assert is_starting, f"PgBouncer did not start: {told}"
+        time.sleep(_POLL_S)

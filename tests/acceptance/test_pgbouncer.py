@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from syncer.demo.faults import Hang
-from tests.pgbouncer import needs_pgbouncer, pgbouncer
+from tests.pgbouncer import ENOUGH, needs_pgbouncer, pgbouncer
 from tests.sessions import ADVISORY_LOCKS, session, until
 
 if TYPE_CHECKING:
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 pytestmark = [needs_pgbouncer, pytest.mark.slow]
 
 MODES = pytest.mark.parametrize("pool_mode", ["transaction", "session"])
-
-# How few server connections do for one process: in transaction mode one for the locks of the run
-# and one for its work; in session mode one for each of its own.
-ENOUGH = pytest.mark.parametrize(
-    ("pool_mode", "pool_size"), [("transaction", 2), ("session", 5)], ids=["transaction", "session"]
-)
 
 
 @contextmanager

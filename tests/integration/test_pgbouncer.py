@@ -22,7 +22,7 @@ from tests.integration.storing import (
     store_and_change,
     told,
 )
-from tests.pgbouncer import needs_pgbouncer, pgbouncer
+from tests.pgbouncer import ENOUGH, needs_pgbouncer, pgbouncer
 from tests.sessions import ADVISORY_LOCKS, ALL, LOCKS, POOL, session, terminate, until
 
 if TYPE_CHECKING:
@@ -30,14 +30,8 @@ if TYPE_CHECKING:
 
 pytestmark = needs_pgbouncer
 
-# How few server connections do for one process: in transaction mode one for the locks of the run
-# and one for its work; in session mode one for each of its own.
-FEW = pytest.mark.parametrize(
-    ("pool_mode", "pool_size"), [("transaction", 2), ("session", 5)], ids=["transaction", "session"]
-)
 
-
-@FEW
+@ENOUGH
 async def test_few_server_connections_do_for_a_run_and_keep_no_lock(
     here: Site, database_dsn: str, pool_mode: str, pool_size: int
 ) -> None:
@@ -54,7 +48,7 @@ async def test_few_server_connections_do_for_a_run_and_keep_no_lock(
     assert (first.status, second.status) == ("succeeded", "succeeded")
 
 
-@FEW
+@ENOUGH
 @pytest.mark.parametrize("which", [POOL, LOCKS, ALL], ids=["pool", "locks", "all"])
 async def test_server_connections_that_are_ended_while_storing_cost_another_try(
     here: Site, database_dsn: str, pool_mode: str, pool_size: int, which: str
