@@ -50,8 +50,6 @@ class Outlook:
             return "skipped", replace(
                 self.before, records=(row | {"error_kind": "interrupted"} | _told_why(record),)
             )
-        if record["reason"] == "storage":
-            return "not stored", self._not_stored(record)
         assert record["reason"] == "interrupted", f"nobody asked for this: {record}"
         return f"interrupted after {record['pages']}", self._interrupted(record)
 
@@ -89,14 +87,6 @@ class Outlook:
             self._state_of(row),
             (row,),
         )
-
-    def _not_stored(self, record: Row) -> Picture:
-        walked = {"pages": len(self.pages), "fetched": self.after.state["invoices_fetched"]}
-        walked |= {name: record[name] for name in ("requests", "retries")}
-        walked |= {"total_reported": self.after.state["total_reported"], "started_at": LATER}
-        row = _plain(record, "failed", "storage") | {"error_kind": "storage"} | _told_why(record)
-        row |= walked if record["pages"] else {}
-        return replace(self.before, state=self._state_of(row), records=(row,))
 
     def _state_of(self, record: Row) -> Row:
         """The account's state after a record that is not a complete one."""

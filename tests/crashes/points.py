@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -112,17 +113,18 @@ class Strike:
         self._act = act
         self._point = point
         self._process: SyncerProcess | None = None
-        self.struck = False
+        # By the monotonic clock; None before it has struck.
+        self.struck_at: float | None = None
 
     def aim(self, process: SyncerProcess) -> None:
         self._process = process
 
     def __call__(self, message: Message) -> Callable[[Passage], Awaitable[None]] | None:
         """Let everything pass but the one message."""
-        if message.number != self._point.number or self.struck:
+        if message.number != self._point.number or self.struck_at is not None:
             return None
         assert message.label == self._point.label, "the messages came in another order"
-        self.struck = True
+        self.struck_at = time.monotonic()
         return self._see_to
 
     async def _see_to(self, passage: Passage) -> None:

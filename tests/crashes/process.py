@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import socket
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from syncer.cli import main
@@ -59,6 +60,7 @@ class SyncerProcess:
         self._process.start()
         theirs.close()
         self.lines: list[str] = []
+        self._is_read = False
         self._ended = asyncio.Event()
         self._said = asyncio.Condition()
 
@@ -74,12 +76,17 @@ class SyncerProcess:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not self._ended.is_set():
-            self._process.kill()
-        await self.wait()
-        self._writer.close()
-        await self._writer.wait_closed()
-        self._process.close()
+        try:
+            if not self._ended.is_set():
+                self._process.kill()
+            await self.wait()
+        finally:
+            asyncio.get_running_loop().remove_reader(self._process.sentinel)
+            self._reading.cancel()
+            self._writer.close()
+            with suppress(OSError):
+                await self._writer.wait_closed()
+            self._process.close()
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -95,13 +102,16 @@ class SyncerProcess:
         """Return once the event is in the log, or the log has ended."""
         async with self._said:
             await self._said.wait_for(
-                lambda: self._reading.done() or any(one["event"] == event for one in self.events)
+                lambda: self._is_read or any(one["event"] == event for one in self.events)
             )
 
     async def wait(self) -> int:
         """Wait for the end; the exit code, negative for the signal that killed it."""
+        # The reading goes on where it takes too long: the log is read to its end after a kill.
+        await asyncio.wait([self._reading], timeout=PATIENCE_S)
+        assert self._reading.done(), f"it has not ended: {self.lines[-3:]}"
+        await self._reading
         async with asyncio.timeout(PATIENCE_S):
-            await self._reading
             await self._ended.wait()
         asyncio.get_running_loop().remove_reader(self._process.sentinel)
         self._process.join()
@@ -114,3 +124,6 @@ class SyncerProcess:
             self.lines.append(line.decode().rstrip("\n"))
             async with self._said:
                 self._said.notify_all()
+        self._is_read = True
+        async with self._said:
+            self._said.notify_all()

@@ -76,7 +76,7 @@ async def examine(
         async with here.syncer("migrate") as process:
             strike.aim(process)
             code = await process.wait()
-        assert strike.struck, point
+        assert strike.struck_at is not None, point
         assert await here.leftovers() == {}, point
         found = await schema_of(here)
         assert found in ((NOTHING, head) if left is None else (left,)), point
