@@ -9,7 +9,10 @@ import socket
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from syncer.demo.account import SimulatedAccount
 from syncer.demo.api import SimulatedApi
@@ -18,10 +21,13 @@ from syncer.demo.invoices import make_history
 if TYPE_CHECKING:
     import signal
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 PATIENCE_S = 30.0
 Event = dict[str, Any]
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="no /proc, which tells of processes"
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,24 @@ def event_of(line: str | bytes) -> Event:
     except ValueError:
         raise AssertionError(f"not a line of the log: {line!r}") from None
     return event
+
+
+async def to_its_end(process: asyncio.subprocess.Process) -> Finished:
+    """Wait until it has ended, and end it in any case."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            stdout, stderr = await process.communicate()
+    finally:
+        await end(process)
+    assert process.returncode is not None
+    return Finished(process.returncode, stdout.decode(), stderr.decode())
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Kill it where it has not ended yet."""
+    if process.returncode is None:
+        process.kill()
+        await process.communicate()
 
 
 class Running:
@@ -129,12 +153,7 @@ class Program:
 
     async def run_bare(self, *arguments: str, **environment: str) -> Finished:
         """Run a command as it is."""
-        process = await self._start(*arguments, **environment)
-        async with asyncio.timeout(PATIENCE_S):
-            stdout, stderr = await process.communicate()
-        code = process.returncode
-        assert code is not None
-        return Finished(code, stdout.decode(), stderr.decode())
+        return await to_its_end(await self._start(*arguments, **environment))
 
     @asynccontextmanager
     async def running(self, *arguments: str, **environment: str) -> AsyncIterator[Running]:
@@ -150,9 +169,7 @@ class Program:
         try:
             yield Running(process)
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.communicate()
+            await end(process)
 
     async def _start(self, *arguments: str, **environment: str) -> asyncio.subprocess.Process:
         clean = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -93,19 +92,16 @@ class Server:
 
 
 @asynccontextmanager
-async def own_server() -> AsyncIterator[Server]:
+async def soak_server() -> AsyncIterator[Server]:
     """Start a server in a directory of its own, which is removed afterwards.
 
     Not below pytest's directory, which other accounts cannot enter, such as the server's.
     """
-    directory = Path(tempfile.mkdtemp(prefix="syncer-soak-"))
-    try:
-        server = Server(directory)
+    with tempfile.TemporaryDirectory(prefix="syncer-soak-") as directory:
+        server = Server(Path(directory))
         await server.start()
         try:
             await server.create_database()
             yield server
         finally:
             await server.stop()
-    finally:
-        shutil.rmtree(directory)

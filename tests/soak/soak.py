@@ -16,7 +16,7 @@ from tests.acceptance.program import Program
 from tests.soak.contents import differences, imbalances
 from tests.soak.daemon_log import DaemonLog
 from tests.soak.samples import Sample, TableSize, hold_on, look_at, table_sizes
-from tests.soak.server import own_server
+from tests.soak.server import soak_server
 from tests.soak.site import Scale, Site
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class Soak:
 
 async def soak(plan: Plan, directory: Path) -> Soak:
     """Make everything, let it run, and take it down again."""
-    async with own_server() as server:
+    async with soak_server() as server:
         site = Site(directory, plan.scale, plan.climate, seed=plan.seed)
         async with site.api:
             config = directory / "config.toml"

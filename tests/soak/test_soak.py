@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.acceptance.program import needs_proc
 from tests.soak.report import report
 from tests.soak.site import Scale
 from tests.soak.soak import Plan, soak
@@ -57,6 +58,7 @@ LONG: Final = Plan(
 )
 
 
+@needs_proc
 @pytest.mark.slow
 async def test_a_short_soak_leaves_no_trace(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -66,6 +68,7 @@ async def test_a_short_soak_leaves_no_trace(
     assert list(findings(seen, Bounds(faults=20, rss_growth_kb=8192))) == []
 
 
+@needs_proc
 @pytest.mark.long
 async def test_a_thousand_accounts_and_nothing_grows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
