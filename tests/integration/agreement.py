@@ -89,6 +89,7 @@ class WalkStory:
 def assert_agreement(walk: WalkStory) -> None:
     assert_outcome(walk)
     assert_nothing_is_hidden(walk)
+    assert_nothing_listed_is_missing(walk)
     counts = assert_rows(walk)
     assert_counts(walk, counts)
     assert_state(walk)
@@ -131,6 +132,19 @@ def assert_nothing_is_hidden(walk: WalkStory) -> None:
             assert last.ids == last.last_moment.ids
         elif last.total_was_right and not last.has("jumped"):
             assert last.steady <= last.ids
+
+
+def assert_nothing_listed_is_missing(walk: WalkStory) -> None:
+    """Whatever the API listed all the time is not marked, where its totals are right.
+
+    But where one goes from a page that was read, and another comes further down before the next
+    answer, no total tells of it, and no invoice comes twice.
+    """
+    last = walk.last
+    if len(last.pages) == 1 or (last.total_was_right and not last.is_deceived):
+        newly_missing = walk.before.live - walk.after.live
+        newly_missing |= walk.after.invoices.keys() - walk.before.invoices.keys() - walk.after.live
+        assert newly_missing.isdisjoint(last.steady)
 
 
 def assert_rows(walk: WalkStory) -> dict[str, int]:

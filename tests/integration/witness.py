@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -193,6 +194,14 @@ class Attempt:
         """Whether something `vanished`, or `jumped`, between its first and its last request."""
         first, last = self.sights[0].moment, self.last_moment
         return bool(getattr(first, counter) < getattr(last, counter))
+
+    @property
+    def is_deceived(self) -> bool:
+        """Whether something went, and something else jumped, between the same two answers."""
+        return any(
+            one.moment.vanished < next_.moment.vanished and one.moment.jumped < next_.moment.jumped
+            for one, next_ in pairwise(self.pages)
+        )
 
     @property
     def total_was_right(self) -> bool:
