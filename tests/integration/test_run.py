@@ -4,6 +4,7 @@ from decimal import Decimal
 import structlog
 
 from syncer.cloudflare.walk import WalkSettings
+from syncer.demo.account import SeenRequest
 from syncer.demo.answers import Settings
 from syncer.demo.faults import Answer, EdgeError, Hang, JsonObject, Rewrite
 from syncer.demo.invoices import make_invoice, settled
@@ -167,6 +168,41 @@ async def test_what_is_gone_is_marked_and_what_comes_back_is_welcomed(here: Site
     assert (record.missing, record.updated) == (0, 1)
     changes = await here.rows("SELECT change FROM invoice_history ORDER BY id")
     assert [row["change"] for row in changes] == ["missing", "reappeared"]
+
+
+async def test_a_deletion_and_an_arrival_far_down_at_one_moment_hide_an_invoice_until_the_next_sync(
+    here: Site,
+) -> None:
+    account = here.add("production", 25)
+    one_by_one = with_account(walk=WalkSettings(per_page=10, concurrency=1))
+    await here.run(one_by_one)
+    deleted, hidden = account.invoices[3]["id"], account.invoices[10]["id"]
+
+    def shift(nth: int, _seen: SeenRequest) -> None:
+        # The second request of the second sync.
+        if nth == 5:
+            del account.invoices[3]
+            account.invoices.insert(20, make_invoice("production", -1))
+
+    account.script = shift
+    record = of(await here.run(one_by_one), "production")
+    # Neither the total nor an invoice that comes twice tells of it.
+    assert (record.status, record.pages, record.total_reported) == ("complete", 3, 25)
+    assert (record.inserted, record.unchanged, record.missing) == (1, 24, 1)
+    missing = "SELECT id FROM invoices WHERE missing_since IS NOT NULL"
+    assert await here.rows(missing) == [{"id": hidden}]
+    assert hidden in {invoice["id"] for invoice in account.invoices}
+
+    account.script = None
+    record = of(await here.run(one_by_one), "production")
+    assert (record.status, record.updated, record.missing) == ("complete", 1, 1)
+    assert await here.rows(missing) == [{"id": deleted}]
+    changes = await here.rows("SELECT invoice_id, change FROM invoice_history")
+    assert {(row["invoice_id"], row["change"]) for row in changes} == {
+        (hidden, "missing"),
+        (hidden, "reappeared"),
+        (deleted, "missing"),
+    }
 
 
 async def test_a_mass_disappearance_is_not_believed(here: Site) -> None:
