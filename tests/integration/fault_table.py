@@ -40,7 +40,7 @@ BACKOFF: Final = (0.25, 0.5)
 # A throttled credential rests for half a second where nobody says how long.
 SHUT: Final = (0.5, 0.5)
 # Long enough for an answer on a busy machine; all of it passes for each answer that does not come.
-PATIENCE_S: Final = 0.4
+PATIENCE_S: Final = 2.0
 
 
 class Refused:
@@ -83,7 +83,8 @@ class Line:
     `asked` is how often the page is asked for while the fault lasts, `error` a pattern of the text
     for people. `waits` are the seconds before each request for the page but the first, `delays` how
     many of them were announced in the log, unless it is all. Where it is `walked_again`, a page
-    behind the first may be gone since the list became shorter, so that another walk begins.
+    behind the first may be gone since the list became shorter, so that another walk begins. It is
+    met `at` the positions of these names; what takes its time at one alone.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Line:
     delays: tuple[float, ...] | None = None
     request_timeout_s: float = 30.0
     walked_again: bool = False
+    at: tuple[str, ...] = tuple(position.name for position in POSITIONS)
 
     def __str__(self) -> str:
         return self.name
@@ -115,7 +117,7 @@ THROTTLES: Final = "the API throttles this credential (HTTP 429, code 971)"
 DOWN: Final = "the API is unavailable (HTTP *)"
 REFUSED: Final = "the connection failed (ClientConnectorError: ConnectionRefusedError)"
 LOST: Final = "the connection failed (*)"
-SILENT: Final = "no complete answer within 0.4 s"
+SILENT: Final = "no complete answer within 2 s"
 REJECTS: Final = "the API rejects the request (HTTP *, code 1234): no"
 DENIES: Final = "access denied: the credential is wrong, or lacks the permission AI Gateway Read *"
 UNKNOWN: Final = "the API knows no such account: check its id (HTTP 404)"
@@ -154,8 +156,8 @@ LINES: Final = (
     Line("end in the body",          FINE, AWAY,   None, 3, LOST,      Cut()),
     Line("Content-Length too long",  FINE, AWAY,   None, 3, LOST,      WrongLength(10)),
     Line("Content-Length too short", FINE, AWAY,   None, 3, LOST,      WrongLength(-400)),
-    Line("hang",                     FINE, AWAY,   None, 3, SILENT,    Hang(), request_timeout_s=PATIENCE_S),
-    Line("a byte now and then",      FINE, AWAY,   None, 3, SILENT,    Trickle(1, 0.002), request_timeout_s=PATIENCE_S),
+    Line("hang",                     FINE, AWAY,   None, 3, SILENT,    Hang(), request_timeout_s=PATIENCE_S, at=("middle page",)),
+    Line("a byte now and then",      FINE, AWAY,   None, 3, SILENT,    Trickle(1, 0.002), request_timeout_s=PATIENCE_S, at=("re-walk",)),
     # The API refuses, and asking again would be no use.
     Line("400",                      NO,     NO,     400, 1, REJECTS, Answer(400, REFUSAL), walked_again=True),
     Line("401",                      DENIED, DENIED, 401, 1, DENIES,  Answer(401)),

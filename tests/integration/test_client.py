@@ -39,7 +39,7 @@ from tests.integration.walking import ACCOUNT, ACCOUNT_ID, World, walking
 
 TLS = Path(__file__).parents[1] / "tls"
 QUERY = {"type": "all", "page": "1", "per_page": "50"}
-QUICK = ClientSettings(base_url="", user_agent="syncer/test", request_timeout_s=0.3, max_attempts=3)
+QUICK = ClientSettings(base_url="", user_agent="syncer/test", request_timeout_s=2.0, max_attempts=3)
 
 
 async def fetch(world: World, account: Account = ACCOUNT, tally: Tally | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Every fault of the table, at every position, once and for ever."""
+"""Every fault of the table, at each of its positions, once and for ever."""
 
 from __future__ import annotations
 
@@ -115,6 +115,7 @@ CASES = [
     Case(line, position, for_ever)
     for line in LINES
     for position in POSITIONS
+    if position.name in line.at
     for for_ever in (False, True)
 ]
 

@@ -135,7 +135,7 @@ async def test_an_account_that_hangs_ends_at_its_deadline_with_what_it_got(here:
     here.add("good", 60)
     hanging = here.add("hanging", 120)
     hanging.script = lambda nth, _seen: Hang(None) if nth > 1 else None
-    result = await here.run(with_account(account_timeout_s=0.5))
+    result = await here.run(with_account(account_timeout_s=3.0))
     assert of(result, "good").status == "complete"
     record = of(result, "hanging")
     assert (record.status, record.reason, record.fetched) == ("incomplete", Reason.TIMEOUT, 50)
