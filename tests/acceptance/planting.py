@@ -13,7 +13,7 @@ import asyncpg
 from syncer.demo.account import SimulatedAccount
 from syncer.demo.faults import Answer, Cut, Hang, Reset, Rewrite
 from syncer.demo.invoices import make_history
-from tests.secrets import Secret, leaked, secret
+from tests.planted import Secret, leaked, secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

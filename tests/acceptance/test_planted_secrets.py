@@ -17,7 +17,7 @@ from syncer.demo.faults import Hang
 from tests.acceptance.planting import ACCOUNTS, LINKS, Planted
 from tests.acceptance.program import Finished, Program, free_port, needs_proc
 from tests.conftest import SERVER_DIRECTORY
-from tests.secrets import leaked
+from tests.planted import leaked
 
 
 @pytest.fixture

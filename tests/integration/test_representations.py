@@ -15,7 +15,7 @@ from syncer.errors import CloudflareError, DatabaseError
 from syncer.store.engine import Database
 from tests.acceptance.planting import envelope, page
 from tests.integration.walking import ACCOUNT_ID, walking
-from tests.secrets import leaked, secret
+from tests.planted import leaked, secret
 
 if TYPE_CHECKING:
     from pathlib import Path

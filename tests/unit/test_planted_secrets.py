@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.secrets import leaked, secret
+from tests.planted import leaked, secret
 
 PASSWORD = secret("password", suffix='"\\ä/@:')
 OTHER = secret("other")
