@@ -135,13 +135,13 @@ def assert_nothing_is_hidden(walk: WalkStory) -> None:
 
 
 def assert_nothing_listed_is_missing(walk: WalkStory) -> None:
-    """Whatever the API listed all the time is not marked, where its totals are right.
+    """Whatever the API listed all the time is not marked, unless its total hides that it moves.
 
-    But where one goes from a page that was read, and another comes further down before the next
+    And but where one goes from a page that was read, and another comes further down before the next
     answer, no total tells of it, and no invoice comes twice.
     """
     last = walk.last
-    if len(last.pages) == 1 or (last.total_was_right and not last.is_deceived):
+    if len(last.pages) == 1 or (last.total_tells_of_moves and not last.is_deceived):
         newly_missing = walk.before.live - walk.after.live
         newly_missing |= walk.after.invoices.keys() - walk.before.invoices.keys() - walk.after.live
         assert newly_missing.isdisjoint(last.steady)

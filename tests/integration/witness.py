@@ -12,6 +12,8 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.reading import DOCUMENTED
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -20,21 +22,7 @@ if TYPE_CHECKING:
 Content = dict[str, Any]
 
 # Columns of an invoice's content that the API calls by the same name.
-SAME_NAME: Final = (
-    "id",
-    "status",
-    "currency",
-    "amount_due",
-    "amount_paid",
-    "amount_remaining",
-    "attempt_count",
-    "attempted",
-    "auto_advance",
-    "created_by",
-    "description",
-    "invoice_origin",
-)
-DOCUMENTED: Final = frozenset({*SAME_NAME, "created", "invoice_pdf"})
+SAME_NAME: Final = sorted(DOCUMENTED - {"created", "invoice_pdf"})
 
 
 @dataclass(frozen=True)
@@ -202,6 +190,11 @@ class Attempt:
             one.moment.vanished < next_.moment.vanished and one.moment.jumped < next_.moment.jumped
             for one, next_ in pairwise(self.pages)
         )
+
+    @property
+    def total_tells_of_moves(self) -> bool:
+        """Whether the total, on whichever page it stands, is off by as much each time."""
+        return len({p.total - len(p.moment.listed) for p in self.pages if p.total is not None}) <= 1
 
     @property
     def total_was_right(self) -> bool:
