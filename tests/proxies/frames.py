@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,12 +22,22 @@ class Frame:
     text: str = ""
 
 
-class Splitter(Protocol):
+class Splitter(ABC):
     """Cuts both directions of one connection into messages; keeps what is not whole yet."""
+
+    def __init__(self) -> None:
+        self._pending: dict[Sender, bytes] = {"client": b"", "server": b""}
 
     def split(self, sender: Sender, received: bytes) -> Iterator[Frame]:
         """Yield the messages that are whole with these bytes."""
-        ...
+        self._pending[sender] += received
+        while (frame := self._next(sender)) is not None:
+            self._pending[sender] = self._pending[sender][len(frame.data) :]
+            yield frame
+
+    @abstractmethod
+    def _next(self, sender: Sender) -> Frame | None:
+        """Read the message that what is pending begins with, None where it is not whole."""
 
 
 # https://www.postgresql.org/docs/current/protocol-message-formats.html
@@ -66,7 +77,7 @@ _FIRST: Final = {80877102: "CancelRequest", 80877103: "SSLRequest", 80877104: "G
 _LENGTH: Final = 4
 
 
-class PostgresFrames:
+class PostgresFrames(Splitter):
     """The wire protocol, version 3, without encryption.
 
     A message is a type byte and a length; but what the client begins with has no type, and the
@@ -74,16 +85,9 @@ class PostgresFrames:
     """
 
     def __init__(self) -> None:
-        self._pending: dict[Sender, bytes] = {"client": b"", "server": b""}
+        super().__init__()
         self._started = False
         self._asked_to_encrypt = False
-
-    def split(self, sender: Sender, received: bytes) -> Iterator[Frame]:
-        """Yield the messages that are whole with these bytes."""
-        self._pending[sender] += received
-        while (frame := self._next(sender)) is not None:
-            self._pending[sender] = self._pending[sender][len(frame.data) :]
-            yield frame
 
     def _next(self, sender: Sender) -> Frame | None:
         pending = self._pending[sender]
@@ -134,22 +138,15 @@ _HEAD_END: Final = b"\r\n\r\n"
 _CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 
 
-class HttpFrames:
+class HttpFrames(Splitter):
     """HTTP/1.1 as the simulated API and its clients speak it: an answer is a head and a body.
 
     A body's length stands in Content-Length; there is no other framing.
     """
 
     def __init__(self) -> None:
-        self._pending: dict[Sender, bytes] = {"client": b"", "server": b""}
+        super().__init__()
         self._body_bytes: dict[Sender, int] = {"client": 0, "server": 0}
-
-    def split(self, sender: Sender, received: bytes) -> Iterator[Frame]:
-        """Yield the messages that are whole with these bytes."""
-        self._pending[sender] += received
-        while (frame := self._next(sender)) is not None:
-            self._pending[sender] = self._pending[sender][len(frame.data) :]
-            yield frame
 
     def _next(self, sender: Sender) -> Frame | None:
         pending, length = self._pending[sender], self._body_bytes[sender]
