@@ -6,11 +6,14 @@ Which field may hold what comes from the documented schema; anything else may co
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
 from tests.schema.conformance import SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Bytes = st.SearchStrategy[bytes]
 
@@ -134,3 +137,12 @@ def _one_in(number: int) -> st.SearchStrategy[bool]:
 
 
 elements: Final = st.one_of(records(), records(), records(), records(), values, broken.filter(bool))
+
+
+def page_of(records: Sequence[bytes]) -> bytes:
+    """The answer that holds these records on its one page."""
+    return (
+        b'{"success":true,"errors":[],"messages":[],"result":{"invoices":['
+        + b",".join(records)
+        + b'],"pagination":{"has_more":false,"page":1,"per_page":50}}}'
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from syncer.demo.faults import Answer
 from syncer.stop import Stop
 from tests.integration.running import of
+from tests.records import page_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,14 +21,6 @@ def record(id_: str, **fields: str) -> bytes:
     plain = {"currency": '"usd"', "amount_due": "7", "amount_paid": "0", "amount_remaining": "7"}
     pairs = {"id": id_} | plain | fields
     return ("{" + ",".join(f'"{name}":{text}' for name, text in pairs.items()) + "}").encode()
-
-
-def page_of(records: Sequence[bytes]) -> bytes:
-    return (
-        b'{"success":true,"errors":[],"messages":[],"result":{"invoices":['
-        + b",".join(records)
-        + b'],"pagination":{"has_more":false,"page":1,"per_page":50}}}'
-    )
 
 
 async def sync(here: Site, name: str, records: Sequence[bytes]) -> AccountRecord:

@@ -12,15 +12,7 @@ from hypothesis import strategies as st
 from syncer.cloudflare.record import decode_record
 from syncer.cloudflare.wire import decode_page
 from tests.fuzz.invariants import check_answer, check_record
-from tests.records import elements, records
-
-
-def answer(elements: list[bytes]) -> bytes:
-    return (
-        b'{"success":true,"errors":[],"messages":[],"result":{"invoices":['
-        + b",".join(elements)
-        + b'],"pagination":{"has_more":false,"page":1,"per_page":50}}}'
-    )
+from tests.records import elements, page_of, records
 
 
 @pytest.mark.thorough
@@ -32,12 +24,12 @@ def test_an_invoice_says_what_its_record_says_and_a_rejection_has_a_cause(raw: b
 @pytest.mark.thorough
 @given(st.lists(elements, max_size=5))
 def test_a_record_costs_neither_its_page_nor_its_neighbours(raw: list[bytes]) -> None:
-    page = decode_page(200, {}, answer(raw))
+    page = decode_page(200, {}, page_of(raw))
     assert page.records == tuple(decode_record(one) for one in raw)
 
 
 @pytest.mark.thorough
-@given(st.lists(records(), min_size=1, max_size=3).map(answer), st.data())
+@given(st.lists(records(), min_size=1, max_size=3).map(page_of), st.data())
 def test_a_damaged_answer_is_an_error_of_ours_or_read_right(
     body: bytes, data: st.DataObject
 ) -> None:
