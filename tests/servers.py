@@ -123,3 +123,8 @@ def _touched(path: Path) -> Path:
     owner = path.parent.stat()
     os.chown(path, owner.st_uid, owner.st_gid)
     return path
+
+
+def name_of(dsn: str) -> str:
+    """The name of the database."""
+    return urlsplit(dsn).path.removeprefix("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -15,7 +16,7 @@ from syncer.store.journal import fence_account
 from syncer.store.locks import Locks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from syncer.store.engine import Database
 
 ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
+
+
+@asynccontextmanager
+async def opened(database: Database) -> AsyncIterator[Database]:
+    """Close it at the end."""
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 PLAIN = Invoice(

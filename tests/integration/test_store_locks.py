@@ -13,12 +13,17 @@ from syncer.errors import DatabaseUnreachable
 from syncer.store.engine import Database
 from syncer.store.journal import abandon_dead_runs, begin_run
 from syncer.store.locks import Locks
-from tests.integration.stored import ACCOUNT, change, fetch
+from tests.integration.stored import ACCOUNT, change, fetch, opened
+from tests.proxies.frames import PostgresFrames
+from tests.proxies.proxy import Proxy, Traffic, let_pass
+from tests.proxies.servers import open_postgres, through
+from tests.servers import name_of
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
-    import asyncpg
+    from tests.proxies.proxy import Message, Passage
 
 HELD = """
 SELECT count(*) AS locks FROM pg_locks WHERE locktype = 'advisory' AND granted
@@ -107,34 +112,48 @@ async def test_accounts_walked_concurrently_survive_one_loss(database: Database)
         assert await fetch(database, HELD) == [{"locks": 11}]
 
 
+@pytest.mark.parametrize(
+    ("statement", "pauses", "lost"),
+    [
+        # The first call waits for the server, the second one no more.
+        ("BEGIN ", [0.5, 1, 2, 4], 5 + 1),
+        ("SELECT pg_advisory_lock_shared(", [], 1 + 1),
+    ],
+    ids=["beginning", "lock of the run"],
+)
 async def test_no_call_goes_on_without_the_lock_of_the_run(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database_dsn: str, database: Database, statement: str, pauses: list[float], lost: int
 ) -> None:
-    lost: list[asyncpg.Connection] = []
-    pauses: list[float] = []
+    traffic = Traffic()
+    waits: list[float] = []
+    cut: list[Message] = []
 
     async def sleep(seconds: float) -> None:
-        pauses.append(seconds)
+        waits.append(seconds)
 
-    async with Locks(database, sleep=sleep) as locks:
+    def watch(message: Message) -> Callable[[Passage], Awaitable[None]] | None:
+        if message.sender != "client" or not message.frame.text.startswith(statement):
+            return None
+        cut.append(message)
+        return cut_off
+
+    async def cut_off(passage: Passage) -> None:
+        passage.cut()
+
+    async with (
+        Proxy("database", traffic, PostgresFrames, lambda: open_postgres(database_dsn)) as proxy,
+        opened(Database(through(database_dsn, proxy.port))) as behind,
+        Locks(behind, sleep=sleep) as locks,
+    ):
         await locks.hold_run(uuid4())
         await end_sessions_with_locks(database)
-        connect = database.connect
-
-        async def connect_and_lose(*, answer_timeout_s: float | None = None) -> asyncpg.Connection:
-            lost.append(await connect(answer_timeout_s=answer_timeout_s))
-            lost[-1].terminate()
-            return lost[-1]
-
-        with monkeypatch.context() as patch:
-            patch.setattr(database, "connect", connect_and_lose)
-            for call in (locks.try_account, locks.release_account):
-                with pytest.raises(DatabaseUnreachable, match=database.where):
-                    await call(ACCOUNT)
-        # The first call waits for the server, the second one no more.
-        assert pauses == [0.5, 1, 2, 4]
-        assert len(lost) == 5 + 1
+        traffic.watch = watch
+        for call in (locks.try_account, locks.release_account):
+            with pytest.raises(DatabaseUnreachable, match=behind.where):
+                await call(ACCOUNT)
+        assert (waits, len(cut)) == (pauses, lost)
         assert await fetch(database, HELD) == [{"locks": 0}]
+        traffic.watch = let_pass
         assert await locks.try_account(ACCOUNT) is not None
         assert await fetch(database, HELD) == [{"locks": 2}]
 
@@ -195,7 +214,7 @@ async def test_what_holds_the_locks_holds_back_nothing_else(database: Database) 
 async def test_locks_are_kept_however_short_an_idle_transaction_may_be(
     database: Database, database_dsn: str
 ) -> None:
-    name = database_dsn.partition("?")[0].rpartition("/")[2]
+    name = name_of(database_dsn)
     await change(
         database, f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '10ms'"
     )
