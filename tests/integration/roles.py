@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from tests.documents import blocks, section
-from tests.servers import administer
+from tests.servers import administer, dsn_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,8 +54,7 @@ def documented_role(documented: str, dsn: str, *, schema: str = "public") -> Ite
 def owned_database(server_dsn: str) -> Iterator[tuple[str, str]]:
     """A database of a plain role's own, as `createdb --owner`: the owner's DSN and an admin's."""
     name = f"syncer_test_{uuid4().hex}"
-    url = urlsplit(server_dsn)
-    admin = f"{url.scheme}://{url.netloc}/{name}?{url.query}".rstrip("?")
+    admin = dsn_of(server_dsn, name)
     plain = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS NOREPLICATION"
     administer(server_dsn, f"CREATE ROLE {name} {plain} PASSWORD '{PASSWORD}'")
     try:

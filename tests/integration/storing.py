@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from tests.integration.running import SETTINGS, Site, of
-from tests.sessions import WAITING, holding, until
+from tests.integration.stored import opened
+from tests.sessions import PATIENCE_S, WAITING, holding, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     import asyncpg
+    from structlog.typing import EventDict
 
     from syncer.store.engine import Database
     from syncer.sync.run import RunResult, RunSettings
@@ -67,10 +69,8 @@ NOT_STORED = Told(
 @asynccontextmanager
 async def reaching(here: Site, database: Database) -> AsyncIterator[Site]:
     """Give the same accounts and API, and another way to a database, which is closed then."""
-    try:
+    async with opened(database):
         yield Site(here.api, here.client, database, here.accounts, here.simulated)
-    finally:
-        await database.close()
 
 
 async def store_and_change(here: Site) -> None:
@@ -132,6 +132,13 @@ def meanwhile(here: Site, act: Callable[[], Awaitable[object]]) -> None:
         await act()
 
     account.script = once
+
+
+async def until_logged(events: Sequence[EventDict], name: str) -> None:
+    """Wait until an event of this name was captured."""
+    async with asyncio.timeout(PATIENCE_S):
+        while all(event["event"] != name for event in events):
+            await asyncio.sleep(0)
 
 
 @dataclass(frozen=True)

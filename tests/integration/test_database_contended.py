@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -14,6 +13,7 @@ import structlog
 
 from syncer.errors import DatabaseUnreachable
 from syncer.store.engine import Database
+from tests.integration.roles import PASSWORD, dsn_as
 from tests.integration.running import Site, of
 from tests.integration.storing import (
     COUNT_TRIES,
@@ -26,9 +26,10 @@ from tests.integration.storing import (
     store_and_change,
     told,
     tries,
+    until_logged,
 )
 from tests.servers import own_server
-from tests.sessions import PATIENCE_S, POOL, WAITING, holding, session, terminate, until
+from tests.sessions import POOL, WAITING, holding, session, terminate, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -53,13 +54,6 @@ def retries(events: Sequence[Any]) -> list[str]:
     return [event["error"] for event in events if event["event"] == RETRY]
 
 
-async def until_retried(connection: asyncpg.Connection, events: Events) -> None:
-    """Wait until something will be tried again."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not retries(events):
-            await connection.execute("SELECT")
-
-
 async def test_a_table_that_is_locked_for_a_while_is_waited_for(
     here: Site, database_dsn: str, events: Events
 ) -> None:
@@ -67,7 +61,7 @@ async def test_a_table_that_is_locked_for_a_while_is_waited_for(
     database = Database(database_dsn, lock_timeout_s=0.1)
     async with reaching(here, database) as there:
         async with held_up(there, database_dsn, INVOICES) as held:
-            await until_retried(held.rival, events)
+            await until_logged(events, RETRY)
         assert of(held.run.result(), "production").status == "complete"
     told_why = f"PostgreSQL at {here.database.where}: {LOCKED}"
     assert set(retries(events)) == {told_why}
@@ -153,7 +147,7 @@ async def limited(database_dsn: str) -> AsyncIterator[str]:
     """A role that may have one connection."""
     role = f"syncer_{uuid4().hex}"
     async with session(database_dsn) as admin:
-        await admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'hunter2' CONNECTION LIMIT 1")
+        await admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}' CONNECTION LIMIT 1")
         await admin.execute(
             f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {role}"
         )
@@ -167,10 +161,7 @@ async def test_a_role_with_two_connections_stores_everything_and_with_one_nothin
 ) -> None:
     for name in "abcd":
         here.add(name, 60)
-    url = urlsplit(database_dsn)
-    host = url.netloc.rpartition("@")[2]
-    dsn = f"postgresql://{limited}@{host}{url.path}?{url.query}"
-    async with reaching(here, Database(dsn, password="hunter2")) as there:
+    async with reaching(here, Database(dsn_as(limited, database_dsn))) as there:
         # One holds the locks, and none is left to work with.
         with pytest.raises(DatabaseUnreachable, match=rf'connections for role "{limited}"$'):
             await there.run()
@@ -180,7 +171,7 @@ async def test_a_role_with_two_connections_stores_everything_and_with_one_nothin
         async with holding(database_dsn, INVOICES) as rival:
             run = asyncio.create_task(there.run())
             await until(rival, WAITING, 1)
-            await until_retried(rival, events)
+            await until_logged(events, RETRY)
         result = await run
     assert [record.status for record in result.records] == ["complete"] * 4
     told_why = f'too many connections for role "{limited}"'
@@ -199,7 +190,7 @@ async def test_a_server_without_a_connection_left_is_waited_for(
     limits = ("max_connections = 8", "superuser_reserved_connections = 0")
     with own_server(cluster, *limits) as server:
         database = Database(server.dsn)
-        async with reaching(here, database) as there, session(server.dsn) as admin:
+        async with reaching(here, database) as there:
             await store_and_change(there)
             crowd: list[asyncpg.Connection] = []
 
@@ -212,7 +203,7 @@ async def test_a_server_without_a_connection_left_is_waited_for(
 
             meanwhile(there, crowd_in)
             run = asyncio.create_task(there.run())
-            await until_retried(admin, events)
+            await until_logged(events, RETRY)
             await go(crowd)
             assert of(await run, "production").status == "complete"
             assert set(retries(events)) == {

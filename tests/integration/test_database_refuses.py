@@ -8,7 +8,6 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -17,18 +16,20 @@ import structlog
 from syncer.demo.invoices import make_history
 from syncer.errors import DatabaseError
 from syncer.store.engine import Database
-from tests.integration.running import Site, of
+from tests.integration.roles import PASSWORD, dsn_as
+from tests.integration.running import of
 from tests.integration.storing import (
     COUNT_TRIES,
     FIRST,
     NOT_STORED,
     converges,
     meanwhile,
+    reaching,
     store_and_change,
     told,
     tries,
 )
-from tests.servers import own_server
+from tests.servers import name_of, own_server
 from tests.sessions import POOL, session, terminate
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+    from tests.integration.running import Site
 
 RETRY = "transaction.retry_scheduled"
 
@@ -47,10 +49,6 @@ async def admin(database_dsn: str) -> AsyncIterator[asyncpg.Connection]:
         yield connection
 
 
-def named(dsn: str) -> str:
-    return urlsplit(dsn).path.removeprefix("/")
-
-
 async def execute(admin: asyncpg.Connection, *statements: str) -> None:
     for statement in statements:
         await admin.execute(statement)
@@ -60,32 +58,28 @@ async def test_a_privilege_that_is_taken_away_is_named_and_not_tried_again(
     here: Site, database_dsn: str, admin: asyncpg.Connection
 ) -> None:
     role = f"syncer_{uuid4().hex}"
-    url = urlsplit(database_dsn)
-    host = url.netloc.rpartition("@")[2]
     await execute(
         admin,
-        f"CREATE ROLE {role} LOGIN PASSWORD 'hunter2'",
+        f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'",
         f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {role}",
     )
-    database = Database(f"postgresql://{role}@{host}{url.path}?{url.query}", password="hunter2")
-    there = Site(here.api, here.client, database)
     try:
-        await store_and_change(there)
-        await execute(admin, *COUNT_TRIES)
-        meanwhile(there, lambda: admin.execute(f"REVOKE UPDATE ON invoices FROM {role}"))
-        with structlog.testing.capture_logs() as events:
-            record = of(await there.run(), "production")
-        assert (record.status, record.reason, record.inserted) == ("failed", "storage", 0)
-        assert record.error == (
-            f"PostgreSQL at {database.where}: 42501 InsufficientPrivilegeError:"
-            " permission denied for table invoices"
-        )
-        assert RETRY not in [event["event"] for event in events]
-        assert await told(here.database) == NOT_STORED
-        await admin.execute(f"GRANT UPDATE ON invoices TO {role}")
-        await converges(there)
+        async with reaching(here, Database(dsn_as(role, database_dsn))) as there:
+            await store_and_change(there)
+            await execute(admin, *COUNT_TRIES)
+            meanwhile(there, lambda: admin.execute(f"REVOKE UPDATE ON invoices FROM {role}"))
+            with structlog.testing.capture_logs() as events:
+                record = of(await there.run(), "production")
+            assert (record.status, record.reason, record.inserted) == ("failed", "storage", 0)
+            assert record.error == (
+                f"PostgreSQL at {there.database.where}: 42501 InsufficientPrivilegeError:"
+                " permission denied for table invoices"
+            )
+            assert RETRY not in [event["event"] for event in events]
+            assert await told(here.database) == NOT_STORED
+            await admin.execute(f"GRANT UPDATE ON invoices TO {role}")
+            await converges(there)
     finally:
-        await database.close()
         await execute(admin, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
@@ -93,7 +87,7 @@ async def test_a_database_that_turns_read_only_is_told_and_not_tried_again(
     here: Site, database_dsn: str, admin: asyncpg.Connection
 ) -> None:
     await store_and_change(here)
-    name = named(database_dsn)
+    name = name_of(database_dsn)
 
     async def turn_read_only() -> None:
         await admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
@@ -120,17 +114,15 @@ async def test_a_database_that_turns_read_only_is_told_and_not_tried_again(
 
 async def test_a_standby_is_told_and_used_once_it_is_promoted(here: Site, cluster: Path) -> None:
     with own_server(cluster, standby=True) as server:
-        database = Database(server.dsn)
-        there = Site(here.api, here.client, database)
-        there.add("production", 3)
-        for _ in range(2):
-            with pytest.raises(DatabaseError, match=r" 25006 .* in a read-only transaction$"):
-                await there.run()
-        assert here.api.requests == []
-        async with session(server.dsn) as admin:
-            assert await admin.fetchval("SELECT pg_promote()")
-        assert of(await there.run(), "production").inserted == 3
-        await database.close()
+        async with reaching(here, Database(server.dsn)) as there:
+            there.add("production", 3)
+            for _ in range(2):
+                with pytest.raises(DatabaseError, match=r" 25006 .* in a read-only transaction$"):
+                    await there.run()
+            assert here.api.requests == []
+            async with session(server.dsn) as admin:
+                assert await admin.fetchval("SELECT pg_promote()")
+            assert of(await there.run(), "production").inserted == 3
 
 
 MOUNT, UMOUNT = "/bin/mount", "/bin/umount"
@@ -165,27 +157,25 @@ def tiny_disk(owner: Path) -> Iterator[Path]:
 
 async def test_a_full_disk_is_told_and_not_tried_again(here: Site, cluster: Path) -> None:
     with own_server(cluster) as server, tiny_disk(server.home / "data") as disk:
-        database = Database(server.dsn)
-        there = Site(here.api, here.client, database)
-        await store_and_change(there)
-        async with session(server.dsn) as admin:
-            await execute(
-                admin,
-                f"CREATE TABLESPACE tiny LOCATION '{disk}'",
-                "ALTER TABLE invoices SET TABLESPACE tiny",
-                *COUNT_TRIES,
-            )
-        account = there.simulated["production"]
-        account.invoices += make_history("more", 3000)
-        record = of(await there.run(), "production")
-        assert (record.status, record.reason, record.fetched) == ("failed", "storage", 3061)
-        assert record.error is not None
-        assert record.error.startswith(f"PostgreSQL at {database.where}: 53100 DiskFullError: ")
-        assert record.error.endswith("No space left on device")
-        assert await tries(there) == 1
-        found = await told(database)
-        assert (found.invoices, found.changes, found.walks) == (60, [], NOT_STORED.walks)
-        enlarge(disk)
-        assert of(await there.run(), "production").inserted == 3001
-        assert (await told(database)).invoices == 3061
-        await database.close()
+        async with reaching(here, Database(server.dsn)) as there:
+            await store_and_change(there)
+            async with session(server.dsn) as admin:
+                await execute(
+                    admin,
+                    f"CREATE TABLESPACE tiny LOCATION '{disk}'",
+                    "ALTER TABLE invoices SET TABLESPACE tiny",
+                    *COUNT_TRIES,
+                )
+            there.simulated["production"].invoices += make_history("more", 3000)
+            record = of(await there.run(), "production")
+            assert (record.status, record.reason, record.fetched) == ("failed", "storage", 3061)
+            where = there.database.where
+            assert record.error is not None
+            assert record.error.startswith(f"PostgreSQL at {where}: 53100 DiskFullError: ")
+            assert record.error.endswith("No space left on device")
+            assert await tries(there) == 1
+            found = await told(there.database)
+            assert (found.invoices, found.changes, found.walks) == (60, [], NOT_STORED.walks)
+            enlarge(disk)
+            assert of(await there.run(), "production").inserted == 3001
+            assert (await told(there.database)).invoices == 3061

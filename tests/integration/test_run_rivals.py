@@ -13,17 +13,10 @@ from syncer.store.engine import Database
 from syncer.store.journal import Trigger
 from syncer.store.locks import Locks
 from tests.integration.running import Site, of
-from tests.integration.storing import reaching
+from tests.integration.storing import reaching, until_logged
 from tests.sessions import LOCKS, session, terminate
 
 TICK = datetime.now(UTC) - timedelta(seconds=5)
-
-
-async def event(events: list[structlog.typing.EventDict], name: str) -> None:
-    """Wait until it is in the log."""
-    async with asyncio.timeout(30):
-        while all(seen["event"] != name for seen in events):
-            await asyncio.sleep(0)
 
 
 async def test_a_scheduled_run_takes_over_what_another_process_lets_go_of(here: Site) -> None:
@@ -33,7 +26,7 @@ async def test_a_scheduled_run_takes_over_what_another_process_lets_go_of(here: 
         async with asyncio.TaskGroup() as group, Locks(here.database) as rival:
             assert await rival.try_account(here.accounts["held"].id) is not None
             run = group.create_task(here.run(trigger="schedule", tick=TICK))
-            await event(events, "run.waiting")
+            await until_logged(events, "run.waiting")
             assert await here.rows("SELECT account_id FROM sync_state") == [
                 {"account_id": here.accounts["free"].id}
             ]
@@ -57,7 +50,7 @@ async def test_what_another_process_has_walked_meanwhile_is_fresh(here: Site) ->
         await arrived.wait()
         with structlog.testing.capture_logs() as events:
             second = group.create_task(here.run(trigger="schedule", tick=TICK))
-            await event(events, "run.waiting")
+            await until_logged(events, "run.waiting")
             go_on.set()
             await second
     assert of(first.result(), "production").status == "complete"
@@ -77,7 +70,7 @@ async def test_one_account_that_is_taken_over_keeps_no_other_waiting(here: Site)
             async with Locks(here.database) as first:
                 assert await first.try_account(ids["slow"]) is not None
                 run = group.create_task(here.run(trigger="schedule", tick=TICK))
-                await event(events, "run.waiting")
+                await until_logged(events, "run.waiting")
             async with asyncio.timeout(20):
                 await here.api.wait_for_requests(1, account_id=ids["slow"])
                 await second.release_account(ids["quick"])
@@ -97,7 +90,7 @@ async def test_the_question_of_freshness_is_asked_again(here: Site, database_dsn
         ):
             await admin.execute("LOCK TABLE sync_state IN ACCESS EXCLUSIVE MODE")
             run = group.create_task(there.run(trigger="schedule", tick=TICK))
-            await event(events, "transaction.retry_scheduled")
+            await until_logged(events, "transaction.retry_scheduled")
     assert of(run.result(), "production").status == "complete"
 
 

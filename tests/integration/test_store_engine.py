@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import traceback
-from contextlib import asynccontextmanager, closing
-from typing import TYPE_CHECKING
+from contextlib import closing
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -16,20 +15,11 @@ from sqlalchemy import text
 from syncer import __version__
 from syncer.errors import DatabaseError, DatabaseUnreachable, SchemaMismatch, Superseded
 from syncer.store.engine import Database
-from tests.integration.stored import ACCOUNT, change, fetch, invoice, merge
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+from tests.integration.roles import PASSWORD, dsn_as
+from tests.integration.stored import ACCOUNT, change, fetch, invoice, merge, opened
+from tests.servers import dsn_of, name_of
 
 SECRET = "https://pdf.example/very-secret"
-
-
-@asynccontextmanager
-async def opened(database: Database) -> AsyncIterator[Database]:
-    try:
-        yield database
-    finally:
-        await database.close()
 
 
 def told(error: BaseException) -> str:
@@ -89,10 +79,8 @@ async def test_a_transaction_begins_with_its_settings(database_dsn: str) -> None
         current_setting('idle_in_transaction_session_timeout'),
         current_setting('transaction_isolation'), current_setting('application_name')""")
     async with opened(Database(database_dsn)) as database:
-        name = urlsplit(database_dsn).path.removeprefix("/")
-        await change(
-            database, f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'"
-        )
+        statement = f"ALTER DATABASE {name_of(database_dsn)} SET default_transaction_isolation"
+        await change(database, f"{statement} = 'serializable'")
     given = Database(database_dsn, schema="public", lock_timeout_s=1.5, statement_timeout_s=7)
     async with opened(given) as database, database.transaction() as conn:
         row = (await conn.execute(settings)).one()
@@ -179,8 +167,7 @@ async def test_a_missing_socket_is_named() -> None:
 
 
 async def test_a_missing_database_is_unreachable(server_dsn: str) -> None:
-    url = urlsplit(server_dsn)
-    dsn = f"{url.scheme}://{url.netloc}/no_such_ledger?{url.query}"
+    dsn = dsn_of(server_dsn, "no_such_ledger")
     with pytest.raises(DatabaseUnreachable, match=r'database "no_such_ledger" does not exist$'):
         await Database(dsn).connect()
 
@@ -331,11 +318,9 @@ async def test_a_role_without_a_connection_left_is_unreachable(
     database_dsn: str, database: Database
 ) -> None:
     role = f"syncer_{uuid4().hex}"
-    url = urlsplit(database_dsn)
-    host = url.netloc.rpartition("@")[2]
-    await change(database, f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 0 PASSWORD 'hunter2'")
+    await change(database, f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 0 PASSWORD '{PASSWORD}'")
     try:
-        limited = Database(f"postgresql://{role}@{host}{url.path}?{url.query}", password="hunter2")
+        limited = Database(dsn_as(role, database_dsn))
         with pytest.raises(DatabaseUnreachable, match=rf'too many connections for role "{role}"$'):
             await limited.connect()
     finally:
@@ -350,9 +335,8 @@ async def test_a_password_is_asked_for_at_each_connection(database_dsn: str) -> 
         asked += 1
         return urlsplit(database_dsn).password or "any"
 
-    database = Database(database_dsn, password=password)
-    for _ in range(2):
-        connection = await database.connect()
-        await connection.close()
-    await database.close()
+    async with opened(Database(database_dsn, password=password)) as database:
+        for _ in range(2):
+            connection = await database.connect()
+            await connection.close()
     assert asked >= 2
