@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -16,6 +17,7 @@ import pytest
 from syncer.demo.postgres import EmbeddedPostgres
 from syncer.store.engine import Database
 from syncer.store.migrate import upgrade
+from tests.integration.roles import owned_database
 from tests.servers import OwnServer, administer, dsn_of, migrated_cluster, own_server
 
 if TYPE_CHECKING:
@@ -80,9 +82,8 @@ def template(server_dsn: str) -> Iterator[str]:
         administer(server_dsn, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture
-def database_dsn(server_dsn: str, template: str) -> Iterator[str]:
-    """A migrated database of the test's own."""
+@contextmanager
+def own_database(server_dsn: str, *, template: str = "template1") -> Iterator[str]:
     name = f"syncer_test_{uuid4().hex}"
     administer(server_dsn, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield dsn_of(server_dsn, name)
@@ -90,12 +91,31 @@ def database_dsn(server_dsn: str, template: str) -> Iterator[str]:
 
 
 @pytest.fixture
+def database_dsn(server_dsn: str, template: str) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    with own_database(server_dsn, template=template) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+def shared_dsn(server_dsn: str, template: str) -> Iterator[str]:
+    """A migrated database for all tests of a module, each of which empties it."""
+    with own_database(server_dsn, template=template) as dsn:
+        yield dsn
+
+
+@pytest.fixture
 def empty_dsn(server_dsn: str) -> Iterator[str]:
     """A database of the test's own that was never migrated."""
-    name = f"syncer_empty_{uuid4().hex}"
-    administer(server_dsn, f"CREATE DATABASE {name}")
-    yield dsn_of(server_dsn, name)
-    administer(server_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+    with own_database(server_dsn) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def owned(server_dsn: str) -> Iterator[tuple[str, str]]:
+    """A database of a plain role's own that was never migrated: the owner's DSN and an admin's."""
+    with owned_database(server_dsn) as dsns:
+        yield dsns
 
 
 @pytest.fixture

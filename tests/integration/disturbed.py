@@ -15,7 +15,7 @@ from syncer.demo.api import SimulatedApi
 from syncer.demo.faults import Answer
 from syncer.demo.invoices import make_invoice
 from tests.integration.fault_table import ATTEMPTS, INVOICES, PER_PAGE, Refused
-from tests.integration.running import Site, with_account
+from tests.integration.running import EMPTIED, Site, with_account
 from tests.integration.walking import Clock
 
 if TYPE_CHECKING:
@@ -30,15 +30,6 @@ if TYPE_CHECKING:
 # One request after another: which of them meets the fault is then no matter of chance.
 ONE_BY_ONE = with_account(walk=WalkSettings(per_page=PER_PAGE, concurrency=1))
 NAME = "production"
-# Making a database for each of so many cases would take longer than the cases.
-EMPTIED = """
-    WITH
-        _1 AS (DELETE FROM invoices),
-        _2 AS (DELETE FROM invoice_history),
-        _3 AS (DELETE FROM rejected_invoices),
-        _4 AS (DELETE FROM sync_state)
-    DELETE FROM sync_runs
-"""
 # An invoice of former times, which the API lists no more.
 FORMER = """
     INSERT INTO invoices (

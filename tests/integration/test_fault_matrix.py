@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -21,10 +20,10 @@ from tests.integration.fault_table import (
     Position,
     Refused,
 )
-from tests.servers import administer, dsn_of
+from tests.integration.stored import opened
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from tests.integration.running import Row
 
@@ -120,20 +119,10 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def shared_dsn(server_dsn: str, template: str) -> Iterator[str]:
-    """A migrated database for all cases, each of which empties it."""
-    name = f"syncer_test_{uuid4().hex}"
-    administer(server_dsn, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield dsn_of(server_dsn, name)
-    administer(server_dsn, f"DROP DATABASE {name} WITH (FORCE)")
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_database(shared_dsn: str) -> AsyncIterator[Database]:
-    database = Database(shared_dsn)
-    yield database
-    await database.close()
+    async with opened(Database(shared_dsn)) as database:
+        yield database
 
 
 @pytest.mark.asyncio(loop_scope="module")

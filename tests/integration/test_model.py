@@ -16,21 +16,11 @@ from syncer.errors import Reason
 from tests.integration.agreement import WalkStory, assert_agreement
 from tests.integration.ledger import read_ledger
 from tests.integration.moving import Kind, Move, MovingAccount, Timed, Totals, first_records
-from tests.integration.running import Site, with_account
+from tests.integration.running import EMPTIED, Site, with_account
 from tests.integration.witness import Served, attempts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-# Cheaper than TRUNCATE, which makes new files; the walks go with their runs.
-EMPTY = """
-WITH
-    _1 AS (DELETE FROM invoices),
-    _2 AS (DELETE FROM invoice_history),
-    _3 AS (DELETE FROM rejected_invoices),
-    _4 AS (DELETE FROM sync_state)
-DELETE FROM sync_runs
-"""
 
 
 @dataclass(frozen=True)
@@ -103,7 +93,7 @@ class Stage:
 
     async def set(self, story: Story) -> MovingAccount:
         """Begin anew: a token of its own gives each story a budget of its own, here and there."""
-        await self._site.execute(EMPTY)
+        await self._site.execute(EMPTIED)
         self._site.accounts.clear()
         self._stories += 1
         self._account = MovingAccount(

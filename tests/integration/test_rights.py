@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,14 @@ from syncer.store.migrate import schema_state, upgrade
 from syncer.store.privileges import NEEDED, missing_privileges, missing_tables
 from syncer.store.tables import VIEWS, metadata
 from tests.documents import blocks
-from tests.integration.roles import documented_role, dsn_as, owned_database
+from tests.integration.roles import documented_role, dsn_as
 from tests.integration.running import of, site
+from tests.integration.stored import opened
 from tests.integration.test_documented_queries import sync_the_demo
+from tests.sessions import session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
     from tests.integration.running import Site
 
@@ -29,29 +30,6 @@ LINK = "https://pay.example.test/invoice/acct_1/live_c2VjcmV0LWxpbms?s=ap"
 # Of a view that nobody can write to, PostgreSQL says that before it looks at privileges.
 REFUSALS = (asyncpg.InsufficientPrivilegeError, asyncpg.ObjectNotInPrerequisiteStateError)
 TABLES = [*metadata.tables, *VIEWS]
-
-
-@asynccontextmanager
-async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(dsn)
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-@asynccontextmanager
-async def opened(database: Database) -> AsyncIterator[Database]:
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-@pytest.fixture
-def owned(server_dsn: str) -> Iterator[tuple[str, str]]:
-    with owned_database(server_dsn) as made:
-        yield made
 
 
 @pytest.fixture
@@ -128,7 +106,7 @@ async def test_the_daemon_can_neither_delete_nor_rewrite_the_past(daemon: str) -
         "COPY invoices TO PROGRAM 'true'",
         "ALTER VIEW invoice_totals RENAME TO more",
     ]
-    async with connected(daemon) as connection:
+    async with session(daemon) as connection:
         for statement in refused:
             with pytest.raises(REFUSALS):
                 await connection.execute(statement)
@@ -147,7 +125,7 @@ async def test_readers_can_ask_what_the_pages_ask(here: Site, reader: str) -> No
     await sync_the_demo(here)
     queries = reading_queries()
     of_changes = [query for query in queries if "invoice_history" in query]
-    async with connected(reader) as connection:
+    async with session(reader) as connection:
         for query in set(queries) - set(of_changes):
             await connection.fetch(query)
         for query in of_changes:
@@ -168,11 +146,11 @@ async def test_readers_see_no_link_wherever_it_came_and_write_nothing(
     production.invoices[0]["status"] = "void"
     assert (await here.run()).status == "succeeded"
 
-    async with connected(database_dsn) as connection:
+    async with session(database_dsn) as connection:
         holding = {table for table in TABLES if await holds(connection, table, LINK)}
     # What the page says: an undocumented field's link is in the history, and in the view of it.
     assert holding == {"invoices", "rejected_invoices", "invoice_history", "invoice_changes"}
-    async with connected(reader) as connection:
+    async with session(reader) as connection:
         for table in TABLES:
             if table in holding:
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -209,7 +187,7 @@ async def test_each_grant_that_is_missing_is_named_and_an_error_to_read(
 ) -> None:
     role = daemon.partition("://")[2].partition(":")[0]
     async with (
-        connected(database_dsn) as admin,
+        session(database_dsn) as admin,
         opened(Database(daemon)) as database,
         site(database) as here,
     ):
@@ -251,7 +229,7 @@ async def test_a_schema_that_may_not_be_used_is_not_taken_for_an_empty_one(
     owner, admin = owned
     async with opened(Database(owner)) as database:
         await upgrade(database)
-    async with connected(admin) as connection:
+    async with session(admin) as connection:
         await connection.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC")
     role = daemon.partition("://")[2].partition(":")[0]
     async with opened(Database(dsn_as(role, admin))) as database:
