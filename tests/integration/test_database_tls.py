@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -13,6 +12,8 @@ from syncer.errors import DatabaseUnreachable
 from syncer.store.engine import Database
 from tests.certificates import HOST, Authority, authority
 from tests.integration.tls_server import PASSWORD, TlsServer, debian_binaries, tls_server
+from tests.proxies.servers import open_postgres
+from tests.sessions import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -145,16 +146,11 @@ async def test_an_expired_certificate_is_refused(server: TlsServer) -> None:
 @asynccontextmanager
 async def plain_server(dsn: str) -> AsyncIterator[tuple[int, asyncio.Future[list[bytes]]]]:
     """The tests' own server, on a port without TLS; what the first client sent, to its end."""
-    url = urlsplit(dsn)
     heard: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         question = await reader.readexactly(8)
-        if url.hostname:
-            answers, behind = await asyncio.open_connection(url.hostname, url.port)
-        else:
-            directory = unquote(url.query.partition("host=")[2].partition("&")[0])
-            answers, behind = await asyncio.open_unix_connection(f"{directory}/.s.PGSQL.5432")
+        answers, behind = await open_postgres(dsn)
         behind.write(question)
         writer.write(await answers.readexactly(1))
         rest = await reader.read()
@@ -179,7 +175,7 @@ async def test_a_server_without_tls_gets_nothing_but_the_question(
         said = await refusal(
             f"postgresql://u:{PASSWORD}@{HOST}:{port}/d?sslmode={mode}&sslrootcert={root}"
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             question = await heard
     assert (
         said == "the server offers no TLS, which sslmode asks for: turn on ssl in its configuration"
