@@ -35,7 +35,7 @@ test: $(INSTALLED) ## Run the quick tests
 	$(PYTEST) -m 'not slow and not long' $(ARGS)
 
 .PHONY: test-all
-test-all: $(INSTALLED) ## Run every test with coverage, and the store's on older PostgreSQL
+test-all: $(INSTALLED) ## Run all but the long tests with coverage, the store's on older PostgreSQL too
 	$(PYTEST) -m 'not long' --cov --cov-report=term $(ARGS)
 	env -u SYNCER_TEST_DATABASE_URL SYNCER_TEST_POSTGRES_MAJOR=16 $(PYTEST) -m 'not long' $(STORE)
 	tests/with-debian-postgres 15 $(PYTEST) -m 'not long' $(STORE)
@@ -72,7 +72,7 @@ FUZZ_PY := .fuzz/venv/bin/python
 FUZZ     = $(FUZZ_PY) -m tests.fuzz -artifact_prefix=.fuzz/ -rss_limit_mb=2048
 
 .PHONY: fuzz
-fuzz: .fuzz/.locked ## Fuzz what decodes the API's answers, for ever or ARGS=-max_total_time=3600
+fuzz: .fuzz/.locked ## Fuzz what decodes the API's answers, for ever or ARGS=-max_total_time=3600; on Linux, x86-64
 	$(FUZZ) -max_len=65536 $(ARGS) .fuzz/corpus tests/fuzz/corpus
 
 .PHONY: fuzz-keep
@@ -82,6 +82,8 @@ fuzz-keep: .fuzz/.locked ## Replace tests/fuzz/corpus by the least that reaches 
 	rm -f tests/fuzz/corpus/* && cp .fuzz/least/* tests/fuzz/corpus
 
 .fuzz/.locked: requirements/fuzz.txt $(LOCKED)
+	@[ "$$(uname -sm)" = "Linux x86_64" ] || \
+	    { echo "The fuzzer (atheris) can be installed on Linux on x86-64 alone"; exit 1; } >&2
 	mkdir -p .fuzz/corpus
 	$(PY) -m venv --clear --without-pip .fuzz/venv
 	$(PY) -m pip --python $(FUZZ_PY) install --quiet --require-hashes --only-binary :all: \
