@@ -2,7 +2,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-import asyncpg
 import pytest
 import structlog
 
@@ -14,6 +13,7 @@ from syncer.store.engine import Database
 from syncer.store.locks import Locks
 from syncer.sync.record import Recorder
 from tests.integration.running import SETTINGS, Site, of
+from tests.sessions import ALL, session, terminate
 
 COUNTS = "pages, requests, retries, fetched, inserted, updated, unchanged, missing, rejected"
 
@@ -155,17 +155,14 @@ async def test_a_failure_that_cannot_be_recorded_is_still_told(here: Site) -> No
 async def test_a_moment_without_connections_costs_no_account(here: Site, database_dsn: str) -> None:
     for name in "abc":
         here.add(name, 60)
-    admin = await asyncpg.connect(database_dsn)
+    async with session(database_dsn) as admin:
 
-    async def cut(_nth: int, _seen: SeenRequest) -> None:
-        await admin.execute("""
-            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-            WHERE datname = current_database() AND pid <> pg_backend_pid()
-        """)
+        async def cut(nth: int, _seen: SeenRequest) -> None:
+            if nth == 1:
+                assert await terminate(admin, ALL) > 1
 
-    here.simulated["b"].script = cut
-    result = await here.run(replace(SETTINGS, concurrent_accounts=1))
-    await admin.close()
+        here.simulated["b"].script = cut
+        result = await here.run(replace(SETTINGS, concurrent_accounts=1))
     assert [record.status for record in result.records] == ["complete"] * 3
 
 

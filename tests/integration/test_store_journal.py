@@ -24,7 +24,7 @@ from syncer.store.journal import (
 )
 from syncer.store.locks import Locks
 from syncer.store.state import LastWalk, SyncState, last_walk, read_staleness, read_states
-from tests.integration.stored import ACCOUNT, change, fetch, invoices, merge, rows_of
+from tests.integration.stored import ACCOUNT, change, fetch, invoices, merge, opened, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -334,17 +334,16 @@ async def test_the_fence_makes_rivals_wait_and_then_see(
 ) -> None:
     if known:
         await record(database, COMPLETE)
-    rival = Database(database_dsn, lock_timeout_s=0.02)
-    try:
-        async with database.transaction() as conn:
-            await fence_account(conn, ACCOUNT, LATE)
-            with pytest.raises(DatabaseError, match=r"lock timeout"):
-                async with rival.transaction() as theirs:
-                    await fence_account(theirs, ACCOUNT, EARLY)
+    async with (
+        opened(Database(database_dsn, lock_timeout_s=0.02)) as rival,
+        database.transaction() as conn,
+    ):
+        await fence_account(conn, ACCOUNT, LATE)
+        with pytest.raises(DatabaseError, match=r"lock timeout"):
             async with rival.transaction() as theirs:
-                await fence_account(theirs, "other", EARLY)
-    finally:
-        await rival.close()
+                await fence_account(theirs, ACCOUNT, EARLY)
+        async with rival.transaction() as theirs:
+            await fence_account(theirs, "other", EARLY)
 
 
 async def test_a_dead_run_is_abandoned_and_a_live_one_is_not(database: Database) -> None:
