@@ -214,7 +214,7 @@ async def test_each_table_that_is_gone_is_named_and_not_taken_for_granted(
     database_dsn: str, database: Database
 ) -> None:
     for table in set(NEEDED) - set(VIEWS):
-        async with connected(database_dsn) as admin:
+        async with session(database_dsn) as admin:
             await admin.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
             async with database.transaction() as conn:
                 assert await missing_tables(conn) == table

@@ -170,7 +170,7 @@ async def test_what_is_gone_is_marked_and_what_comes_back_is_welcomed(here: Site
     assert [row["change"] for row in changes] == ["missing", "reappeared"]
 
 
-async def test_a_deletion_and_an_arrival_far_down_at_one_moment_hide_an_invoice_until_the_next_sync(
+async def test_a_deletion_and_an_arrival_far_down_hide_an_invoice_until_the_next_sync(
     here: Site,
 ) -> None:
     account = here.add("production", 25)
