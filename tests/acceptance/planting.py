@@ -120,9 +120,10 @@ class Planted:
         for line in (finished.stdout + finished.stderr).splitlines():
             assert leaked(line, self.secrets) == [], line
 
-    def search_files(self) -> None:
+    def search_files(self, *others: Path) -> None:
         """Look through everything that was left behind, but for what was written on purpose."""
-        left = [path for path in self.syncer.directory.rglob("*") if path.is_file()]
+        places = (self.syncer.directory, *others)
+        left = [path for place in places for path in place.rglob("*") if path.is_file()]
         for path in set(left) - self.kept:
             assert leaked(path.read_bytes(), self.secrets) == [], path
 

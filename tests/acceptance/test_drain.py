@@ -2,6 +2,7 @@ import asyncio
 import fcntl
 import signal
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -103,14 +104,15 @@ async def test_it_stops_while_it_waits_for_another_process_that_migrates(
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_while_the_embedded_server_starts_leaves_nothing_running(
-    syncer: Program, number: signal.Signals
+    syncer: Program, place: Path, number: signal.Signals
 ) -> None:
     account = syncer.add("production", 3)
-    data_dir = syncer.directory / ".syncer" / "postgres"
+    data_dir = place / "postgres"
     environment = {
         "CLOUDFLARE_API_TOKEN": "token-of-production",
         "CLOUDFLARE_ACCOUNT_ID": account.id,
         "SYNCER_CLOUDFLARE__BASE_URL": syncer.api.base_url,
+        "SYNCER_DATABASE__DATA_DIR": str(data_dir),
         "SYNCER_HEALTH__LISTEN": "",
     }
     async with syncer.running_bare("run", **environment) as daemon, asyncio.timeout(30):

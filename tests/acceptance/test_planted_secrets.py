@@ -181,16 +181,16 @@ async def test_a_daemon_that_crashes_and_is_stopped_shows_no_secret(syncer: Prog
 
 @needs_proc
 @pytest.mark.slow
-async def test_no_process_beneath_gets_a_secret(syncer: Program) -> None:
+async def test_no_process_beneath_gets_a_secret(syncer: Program, place: Path) -> None:
     planted = Planted(syncer)
     planted.add("normal", *ACCOUNTS["denied"])
-    config = planted.configure(database=f'data_dir = "{syncer.directory}/db"')
+    config = planted.configure(database=f'data_dir = "{place}/db"')
     async with syncer.running_bare("--config", str(config), "run", **planted.environment) as daemon:
         await daemon.event("run.finished")
         seen = 0
         for process in Path("/proc").glob("[0-9]*"):
             try:
-                beneath = (process / "cwd").readlink().is_relative_to(syncer.directory)
+                beneath = (process / "cwd").readlink().is_relative_to(place)
                 mine = int(process.name) == daemon.process.pid
                 if mine or beneath:
                     assert leaked((process / "cmdline").read_bytes(), planted.secrets) == []
@@ -201,4 +201,4 @@ async def test_no_process_beneath_gets_a_secret(syncer: Program) -> None:
                 continue
         assert seen > 3
         await daemon.stop(signal.SIGTERM)
-    planted.search_files()
+    planted.search_files(place)
