@@ -49,6 +49,7 @@ def with_password(dsn: str, planted: Planted, *, where: str = "url") -> str:
     return f'url = "{url.scheme}://{login}@{host}{url.path}?{url.query}"'
 
 
+@pytest.mark.slow
 async def test_a_sync_that_fails_in_every_way_shows_and_stores_no_secret(planted: Planted) -> None:
     database = with_password(planted.syncer.dsn, planted)
     connection = await asyncpg.connect(planted.syncer.dsn)
