@@ -130,6 +130,8 @@ async def walk_account(
     source = PageSource(client, account, settings, walk.tally)
     with client.slots.sharing(account.id):
         for _ in range(MAX_WALKS):
+            # What a page was refused for before may be no page any more.
+            walk.tally.errors.clear()
             evidence = Evidence(settings.max_pages)
             walk.attempts.append(evidence)
             refusal = await _Attempt(source, evidence, walk, on_page).run(settings.concurrency)

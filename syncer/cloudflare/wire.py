@@ -138,7 +138,7 @@ def _set_records_aside(body: bytes) -> tuple[bytes, list[bytes]]:
     if not envelope.success:
         return body, []
     invoices = bytes(_result.decode(envelope.result).invoices)
-    if invoices.count(b",") >= MAX_RECORDS:
+    if invoices.startswith(b"[") and invoices.count(b",") >= MAX_RECORDS:
         _split_by_brackets(invoices, 1)  # which refuses too many, before they take any memory
     records = [bytes(raw) for raw in _list.decode(invoices)]
     return body.replace(invoices, b"[]", 1), records

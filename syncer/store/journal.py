@@ -142,14 +142,15 @@ async def finish_run(
 async def skip_accounts(
     conn: AsyncConnection, run_id: UUID, accounts: Sequence[str], *, reason: Reason, error: str
 ) -> None:
-    """Finish at once all of these that are still to be done, as skipped."""
+    """Finish at once all of these that have no outcome yet, as skipped."""
     skipped = {"status": "skipped", "reason": reason, "error_kind": reason, "error": error}
     await conn.execute(
         update(account_syncs)
         .where(
             account_syncs.c.run_id == run_id,
             account_syncs.c.account_id == func.any(cast(accounts, ARRAY(Text))),
-            account_syncs.c.status.is_(None),
+            # A run that was taken for a dead one still has the last word.
+            func.coalesce(account_syncs.c.status, "abandoned") == "abandoned",
         )
         .values(skipped | {"finished_at": func.clock_timestamp()})
     )

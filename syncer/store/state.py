@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from syncer.store.tables import sync_state
 
@@ -91,11 +91,17 @@ async def read_staleness(conn: AsyncConnection) -> dict[str, bool]:
 
 
 async def last_walk(conn: AsyncConnection, account_id: str) -> LastWalk | None:
-    """The account's last recorded walk; None: none yet."""
+    """The account's last recorded walk; None: none yet.
+
+    One that began in the future counts for none: the database's clock was set back since.
+    """
     found = await conn.execute(
         select(
             sync_state.c.last_started_at, sync_state.c.last_tick, sync_state.c.last_error_kind
-        ).where(sync_state.c.account_id == account_id, sync_state.c.last_started_at.is_not(None))
+        ).where(
+            sync_state.c.account_id == account_id,
+            sync_state.c.last_started_at <= func.clock_timestamp(),
+        )
     )
     row = found.one_or_none()
     return None if row is None else LastWalk(*row)

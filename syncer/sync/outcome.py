@@ -91,9 +91,9 @@ def serves_tick(last: LastWalk, tick: datetime) -> bool:
 
     What the API said of the account, it would say again; what befell that process may spare this.
     """
-    # The tick is by a host's clock and the start by the database's: between scheduled walks the
-    # ticks themselves are compared.
-    walked = last.started_at >= tick or (last.tick is not None and last.tick >= tick)
+    # The tick is by a host's clock and the start by the database's, so the ticks themselves are
+    # compared: for the same one, as a later one may come from a clock that was ahead.
+    walked = last.started_at >= tick or last.tick == tick
     return walked and last.error_kind not in _TROUBLES_OF_A_PROCESS
 
 

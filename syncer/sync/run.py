@@ -122,14 +122,13 @@ class Runner:
                     stop=stop,
                 )
                 held, records = await self._sync_all(account_sync, accounts)
-                patience = tick is not None and not stop.requested
-                if held and patience:
+                if held and tick is not None and not stop.requested:
                     log.info("run.waiting", accounts=len(held))
                 deadline = time.monotonic() + self._settings.account.account_timeout_s
 
                 def is_over() -> bool:
                     late = time.monotonic() > deadline
-                    return not patience or late or stop.requested or next_is_due()
+                    return tick is None or late or stop.requested or next_is_due()
 
                 records += await self._wait_for_all(account_sync, held, is_over)
                 result = await self._finish(recorder, records)
@@ -174,19 +173,22 @@ class Runner:
         self, account_sync: AccountSync, held: Sequence[Account], is_over: Callable[[], bool]
     ) -> list[AccountRecord]:
         """Sync what other processes have as they let go of it; what is left in the end, leave."""
-        waiting = deque(held)
+        # With the time at which it is worth another look: the first one is at once, as most of
+        # what others had in the beginning they are done with by now.
+        waiting = deque((0.0, account) for account in held)
 
         async def work() -> list[AccountRecord]:
             records = []
             while waiting:
-                account = waiting.popleft()
+                look_at, account = waiting.popleft()
+                if not is_over():
+                    await account_sync.stop.pause(max(0.0, look_at - time.monotonic()))
                 if is_over():
                     records.append(account_sync.leave(account))
                     continue
-                await account_sync.stop.pause(LOOK_AGAIN_S)
                 record = await account_sync.sync(account)
                 if record is None:
-                    waiting.append(account)
+                    waiting.append((time.monotonic() + LOOK_AGAIN_S, account))
                 else:
                     records.append(record)
             return records

@@ -21,6 +21,7 @@ from syncer.store.journal import (
     finish_run,
     record_account,
     recorded,
+    skip_accounts,
 )
 from syncer.store.locks import Locks
 from syncer.store.state import LastWalk, SyncState, last_walk, read_staleness, read_states
@@ -428,3 +429,23 @@ async def test_a_run_that_was_taken_for_dead_has_the_last_word(database: Databas
         """SELECT sync_runs.status AS run, account_syncs.status AS walk
         FROM sync_runs JOIN account_syncs ON run_id = id""",
     ) == [{"run": "succeeded", "walk": "complete"}]
+
+
+async def test_what_was_left_out_is_skipped_also_where_it_was_taken_for_dead(
+    database: Database,
+) -> None:
+    run_id = await begin(database, accounts=["a", "b"])
+    async with database.transaction() as conn:
+        assert await abandon_dead_runs(conn) == [run_id]
+        await skip_accounts(conn, run_id, ["a"], reason=Reason.LOCKED, error="in other hands")
+        assert await rows_of(conn, "SELECT account_id, status, reason FROM account_syncs") == [
+            {"account_id": "b", "status": "abandoned", "reason": None},
+            {"account_id": "a", "status": "skipped", "reason": "locked"},
+        ]
+
+
+async def test_a_walk_that_began_in_the_future_counts_for_none(database: Database) -> None:
+    await record(database, COMPLETE)
+    await change(database, "UPDATE sync_state SET last_started_at = now() + interval '1 day'")
+    async with database.transaction() as conn:
+        assert await last_walk(conn, ACCOUNT) is None

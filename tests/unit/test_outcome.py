@@ -106,6 +106,8 @@ def test_a_walk_serves_its_tick_unless_only_its_process_had_trouble(
     assert serves_tick(LastWalk(EARLIER, TICK, error_kind), TICK) is serves
     assert not serves_tick(LastWalk(EARLIER, EARLIER, error_kind), TICK)
     assert not serves_tick(LastWalk(EARLIER, None, error_kind), TICK)
+    # One of a clock that was ahead.
+    assert not serves_tick(LastWalk(EARLIER, TICK + timedelta(days=1), error_kind), TICK)
 
 
 def test_a_walk_that_was_told_to_stop_has_no_other_reason() -> None:
