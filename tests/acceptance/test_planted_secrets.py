@@ -145,6 +145,14 @@ async def execute(dsn: str, *statements: str) -> None:
         await connection.close()
 
 
+FOREIGN_WORD = """
+    CREATE FUNCTION put_a_foreign_word() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN NEW.status := ''failed''; NEW.reason := ''unheard of''; RETURN NEW; END';
+    CREATE TRIGGER foreign_word BEFORE INSERT ON account_syncs
+        FOR EACH ROW EXECUTE FUNCTION put_a_foreign_word();
+"""
+
+
 @pytest.mark.slow
 async def test_a_daemon_that_crashes_and_is_stopped_shows_no_secret(syncer: Program) -> None:
     planted = Planted(syncer)
@@ -160,14 +168,14 @@ async def test_a_daemon_that_crashes_and_is_stopped_shows_no_secret(syncer: Prog
         listen=f"127.0.0.1:{port}",
     )
     assert (await run(planted, config, "sync", "--account", "normal")).code == 0
-    # What no release would do: the driver's times become texts, and our own code fails.
-    await execute(dsn, "ALTER TABLE sync_state ALTER last_started_at TYPE text")
+    # What no release would do: the journal brings a word that our own code does not know.
+    await execute(dsn, FOREIGN_WORD)
     async with planted.syncer.running_bare(
         "--config", str(config), "run", **planted.environment
     ) as daemon:
         crashed = await daemon.event("run.crashed")
         assert "Traceback" in crashed["exception"]
-        assert "TypeError" in crashed["exception"]
+        assert "ValueError: 'unheard of' is not a valid Reason" in crashed["exception"]
         async with aiohttp.ClientSession() as session:
             for path in ("healthz", "readyz"):
                 async with session.get(f"http://127.0.0.1:{port}/{path}") as answer:
