@@ -143,6 +143,7 @@ def _run_settings(settings: Settings) -> RunSettings:
         account=AccountSettings(
             walk=walk_settings(settings),
             account_timeout_s=settings.sync.account_timeout.total_seconds(),
+            full_compare_every=settings.sync.full_compare_every,
             stale_after=settings.health.max_age,
         ),
         concurrent_accounts=settings.sync.concurrent_accounts,

@@ -19,6 +19,7 @@ from syncer.cloudflare.headers import rate_limits, ray_id
 from syncer.cloudflare.slots import Slots
 from syncer.cloudflare.throttle import Throttle
 from syncer.cloudflare.wire import Page, decode_page
+from syncer.digests import NOTHING_KNOWN, Known
 from syncer.errors import (
     CertificateRejected,
     CloudflareError,
@@ -123,8 +124,14 @@ class CloudflareClient:
         """Close every connection."""
         await self._session.close()
 
-    async def fetch_page(self, account: Account, query: Mapping[str, str], tally: Tally) -> Page:
-        """Fetch one page of the account's invoice history.
+    async def fetch_page(
+        self,
+        account: Account,
+        query: Mapping[str, str],
+        tally: Tally,
+        known: Known = NOTHING_KNOWN,
+    ) -> Page:
+        """Fetch one page of the account's invoice history; what is `known` is not decoded again.
 
         Retries what is worth retrying, waits for the credential's budget, and raises the last
         `CloudflareError` when neither helps.
@@ -137,16 +144,18 @@ class CloudflareClient:
             before_sleep=lambda state: _announce_retry(state, tally),
             reraise=True,
         )
-        return await retrying(self._attempt, account, query, tally)
+        return await retrying(self._attempt, account, query, tally, known)
 
-    async def _attempt(self, account: Account, query: Mapping[str, str], tally: Tally) -> Page:
+    async def _attempt(
+        self, account: Account, query: Mapping[str, str], tally: Tally, known: Known
+    ) -> Page:
         # Without a number, in the end, it is the first page that is asked for.
         number = query.get("page", "1")
         with self._gates.of(account.credential) as gate:
             await self._admit(account.id, gate)
             tally.requests += 1
             try:
-                page = await self._send(account, query, gate.throttle)
+                page = await self._send(account, query, gate.throttle, known)
             except CloudflareError as error:
                 tally.errors.pop(number, None)
                 tally.errors[number] = error
@@ -188,7 +197,9 @@ class CloudflareClient:
             finally:
                 gate.waiting -= 1
 
-    async def _send(self, account: Account, query: Mapping[str, str], throttle: Throttle) -> Page:
+    async def _send(
+        self, account: Account, query: Mapping[str, str], throttle: Throttle, known: Known
+    ) -> Page:
         url = INVOICE_HISTORY.format(base=self._settings.base_url, account=account.id)
         secrets = account.credential.secrets()
         try:
@@ -209,7 +220,7 @@ class CloudflareClient:
             raise Unavailable(f"no complete answer within {timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             raise Unavailable(f"the connection failed ({_name(error)})") from error
-        return decode_page(response.status, response.headers, body, secrets=secrets)
+        return decode_page(response.status, response.headers, body, known=known, secrets=secrets)
 
     def _wait_s(self, state: RetryCallState) -> float:
         return retry_delay_s(_error_of(state), attempt=state.attempt_number, jitter=self._jitter())

@@ -10,9 +10,10 @@ from syncer.errors import Reason
 from syncer.invoice import Invoice, Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container
 
     from syncer.cloudflare.wire import Page
+    from syncer.digests import PageDigests
 
 # So many pages in a row without a new record are no shift of the list by a few insertions.
 STALLED_PAGES: Final = 3
@@ -34,15 +35,18 @@ class Evidence:
     often that came before on the same page: two of a page are two, however alike. `names` has each
     record once: by its id, whatever else it holds, or by what tells it apart where it has none.
 
+    `invoices` has None where the invoice is stored as it was served.
+
     `pageable` is False when the API refuses the parameter `page`, so that only one can be asked.
     """
 
     max_pages: int
     pageable: bool = True
-    invoices: dict[str, Invoice] = field(default_factory=dict)
+    invoices: dict[str, Invoice | None] = field(default_factory=dict)
     rejections: dict[tuple[bytes, int], Rejection] = field(default_factory=dict)
     names: set[str | tuple[bytes, int]] = field(default_factory=set)
     asked: int = 0
+    _digests: dict[int, PageDigests] = field(default_factory=dict)
     _has_more: dict[int, bool] = field(default_factory=dict)
     _end: int | None = None
     _highest_new: int = 0
@@ -57,14 +61,15 @@ class Evidence:
     def note(self, number: int, page: Page) -> None:
         """Take in the answer to the request for page `number`; later answers win over earlier."""
         before = self.distinct
-        self._take_in(page.records)
+        self._take_in(page)
+        self._digests[number] = page.digests
         self._has_more[number] = page.has_more
         if self.distinct > before:
             self._highest_new = max(self._highest_new, number)
         else:
             if page.has_more:
                 self._idle.add(number)
-            if page.records:
+            if page.size:
                 self._repeats.add(number)
         if not page.has_more:
             self._end = min(_end_told_by(page, number, self._has_more), self._end or number)
@@ -75,7 +80,7 @@ class Evidence:
         else:
             self._totals.add(page.total)
         if number == 1:
-            self._per_page = page.per_page or len(page.records)
+            self._per_page = page.per_page or page.size
 
     @property
     def distinct(self) -> int:
@@ -99,6 +104,16 @@ class Evidence:
         if None in rejected or self._repeated or not (counted or len(self._has_more) == 1):
             return None
         return frozenset(self.invoices) | {id_ for id_ in rejected if id_ is not None}
+
+    @property
+    def digests(self) -> tuple[PageDigests, ...] | None:
+        """The digests of all pages in their order; None where an id came more than once.
+
+        What was served first under such an id is not what gets stored.
+        """
+        if self._repeated:
+            return None
+        return tuple(self._digests[number] for number in sorted(self._digests))
 
     @property
     def expected_pages(self) -> int:
@@ -143,10 +158,12 @@ class Evidence:
         moved = len(self._totals) > 1 or self._repeated or self.ended_before(self._highest_new)
         return Verdict(None, again=moved)
 
-    def _take_in(self, records: Sequence[Invoice | Rejection]) -> None:
+    def _take_in(self, page: Page) -> None:
         before = self.distinct
+        self.invoices.update(dict.fromkeys(page.unchanged))
+        self.names.update(page.unchanged)
         alike: Counter[bytes] = Counter()
-        for record in records:
+        for record in page.records:
             # An invoice may come again as a record that can be none, and the other way round.
             if isinstance(record, Invoice):
                 self.invoices[record.id] = record
@@ -156,7 +173,7 @@ class Evidence:
                 alike[record.digest] += record.id is None
                 self.rejections[which] = record
                 self.names.add(record.id or which)
-        self._repeated |= self.distinct - before < len(records)
+        self._repeated |= self.distinct - before < page.size
 
     def _ask(self, number: int) -> int:
         self.asked = number

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from syncer.cloudflare.plain import EPOCH, MAX_ID_LENGTH, decode_plain
 from syncer.invoice import Invoice, Rejection
 
 if TYPE_CHECKING:
@@ -25,13 +26,10 @@ if TYPE_CHECKING:
 # PostgreSQL's numeric holds this many digits before and after the decimal point.
 MAX_INTEGER_DIGITS: Final = 131_072
 MAX_FRACTION_DIGITS: Final = 16_383
-# A primary key has to fit into an index entry; the API's own ids have 27 characters.
-MAX_ID_LENGTH: Final = 255
 # PostgreSQL parses nested JSON recursively, on a stack of limited depth.
 MAX_DEPTH: Final = 100
 INT64: Final = range(-(2**63), 2**63)
 MAX_INT64_DIGITS: Final = 19
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # The first and the last moment of the calendar: asyncpg stores them as -infinity and infinity.
 INFINITIES: Final = {datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)}
 # A time with more digits than these is out of range whatever they are; asked before any
@@ -67,6 +65,10 @@ def decode_record(raw: bytes) -> Invoice | Rejection:
     `amount_remaining` and `currency`; `id` is required here as well, since an invoice without one
     cannot be recognised when it comes again.
     """
+    return decode_plain(raw) or _decode_odd(raw)
+
+
+def _decode_odd(raw: bytes) -> Invoice | Rejection:
     try:
         record = _decoder.decode(raw)
         repeated = _repeated_fields(raw, record)

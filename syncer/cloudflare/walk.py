@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from syncer.cloudflare.client import Tally
 from syncer.cloudflare.evidence import Evidence
+from syncer.digests import NOTHING_KNOWN, Known, PageDigests
 from syncer.errors import (
     AccountNotFound,
     CloudflareError,
@@ -45,11 +46,13 @@ class WalkSettings:
 class Walk:
     """What the walks of one account have brought so far; whole at any moment.
 
-    Whoever cancels the walk keeps what it fetched. `listed` is the set of ids that the API lists,
+    Whoever cancels the walk keeps what it fetched. `known` is what need not be looked at again,
+    because it is stored as it was served before. `listed` is the set of ids that the API lists,
     None as long as absence is not proven; `reason` says why the walk is not, once it has ended by
     itself.
     """
 
+    known: Known = NOTHING_KNOWN
     tally: Tally = field(default_factory=Tally)
     attempts: list[Evidence] = field(default_factory=list)
     pages: int = 0
@@ -58,9 +61,14 @@ class Walk:
     error: CloudflareError | None = None
 
     @property
-    def invoices(self) -> dict[str, Invoice]:
-        """Every invoice that was served, by id, as it was served last."""
+    def invoices(self) -> dict[str, Invoice | None]:
+        """Every invoice that was served, by id, as it was served last; None: as it is stored."""
         return {id_: invoice for seen in self.attempts for id_, invoice in seen.invoices.items()}
+
+    @property
+    def digests(self) -> tuple[PageDigests, ...] | None:
+        """Those of the pages that were served last; None where they don't tell what is stored."""
+        return self.attempts[-1].digests if self.attempts else ()
 
     @property
     def rejections(self) -> dict[tuple[bytes, int], Rejection]:
@@ -84,12 +92,18 @@ class PageSource:
     """Asks for an account's pages with as many parameters as the API takes."""
 
     def __init__(
-        self, client: CloudflareClient, account: Account, settings: WalkSettings, tally: Tally
+        self,
+        client: CloudflareClient,
+        account: Account,
+        settings: WalkSettings,
+        tally: Tally,
+        known: Known = NOTHING_KNOWN,
     ) -> None:
         self._client = client
         self._account = account
         self._settings = settings
         self._tally = tally
+        self._known = known
         self._undocumented = ["page", "per_page"]
 
     @property
@@ -112,7 +126,7 @@ class PageSource:
         values = {"page": str(number), "per_page": str(self._settings.per_page)}
         query = {"type": self._settings.invoice_type}
         query |= {name: values[name] for name in self._undocumented}
-        return await self._client.fetch_page(self._account, query, self._tally)
+        return await self._client.fetch_page(self._account, query, self._tally, self._known)
 
 
 async def walk_account(
@@ -127,7 +141,7 @@ async def walk_account(
     `on_page` is told the pages fetched so far in this walk and how many are expected. Raises
     nothing of Cloudflare's: an error ends the walk and stands in `walk.error`.
     """
-    source = PageSource(client, account, settings, walk.tally)
+    source = PageSource(client, account, settings, walk.tally, walk.known)
     with client.slots.sharing(account.id):
         for _ in range(MAX_WALKS):
             # What a page was refused for before may be no page any more.

@@ -1,6 +1,7 @@
 """What a response means: (status, headers, body) → a `Page`, or a typed error for anything else.
 
-Pure. The shapes are those of the API's documentation.
+Pure. The shapes are those of the API's documentation. What was served before is recognised by its
+digest, and not decoded again.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -17,12 +18,23 @@ import msgspec
 from syncer.cloudflare.headers import ray_id
 from syncer.cloudflare.record import decode_record
 from syncer.cloudflare.refusal import refusal
+from syncer.digests import (
+    NO_DIGESTS,
+    NOTHING_KNOWN,
+    Known,
+    PageDigests,
+    covers_all_else,
+    digest,
+    without_link,
+    without_links,
+)
 from syncer.errors import MalformedResponse
+from syncer.invoice import Invoice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from syncer.invoice import Invoice, Rejection
+    from syncer.invoice import Rejection
 
 
 # Ten times what can be asked for. Millions of tiny records would take all memory, and the event
@@ -35,8 +47,9 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 class Page:
     """One page of an account's invoice history, newest first.
 
-    `number`, `per_page` and `total` are what the API says of itself, None where it is silent;
-    `total` is the number of records over all pages, a hint only.
+    `unchanged` has the ids of the invoices that are known to be stored as they are, `records` all
+    others. `number`, `per_page` and `total` are what the API says of itself, None where it is
+    silent; `total` is the number of records over all pages, a hint only.
     """
 
     records: tuple[Invoice | Rejection, ...]
@@ -44,6 +57,13 @@ class Page:
     number: int | None = None
     per_page: int | None = None
     total: int | None = None
+    unchanged: tuple[str, ...] = ()
+    digests: PageDigests = field(default=NO_DIGESTS, compare=False)
+
+    @property
+    def size(self) -> int:
+        """The number of its records."""
+        return len(self.records) + len(self.unchanged)
 
 
 class _Pagination(msgspec.Struct, frozen=True):
@@ -64,9 +84,27 @@ class _Result(msgspec.Struct, frozen=True):
     pagination: _Pagination | None = None
 
 
+class _Id(msgspec.Struct, frozen=True):
+    id: str
+
+
+class _Ids(msgspec.Struct, frozen=True):
+    invoices: list[_Id]
+    pagination: _Pagination | None = None
+
+
+class _Listing(msgspec.Struct, frozen=True):
+    """A successful envelope, with nothing of its invoices but who they are."""
+
+    result: _Ids
+    result_info: _Pagination | None = None
+
+
 _envelope = msgspec.json.Decoder(_Envelope)
 _result = msgspec.json.Decoder(_Result)
 _list = msgspec.json.Decoder(list[msgspec.Raw])
+_id = msgspec.json.Decoder(_Id)
+_listing = msgspec.json.Decoder(_Listing)
 _INVOICES = re.compile(rb'"invoices"\s*:\s*\[')
 # What brackets enclose without any others between them; a whole text, within which no bracket
 # counts; or else a bracket, a comma, or the beginning of a text without end.
@@ -80,19 +118,24 @@ _CUT_OUT: Final = b"[0]"
 
 
 def decode_page(
-    status: int, headers: Mapping[str, str], body: bytes, *, secrets: Sequence[str] = ()
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    known: Known = NOTHING_KNOWN,
+    secrets: Sequence[str] = (),
 ) -> Page:
     """Decode the answer to one page request.
 
-    `headers` must look names up without regard to case. `secrets` are what the request was
-    authenticated with: no error quotes them, should the answer hold them. Raises a
-    `CloudflareError` for everything that is not a documented success: the absence of a list is
-    never zero invoices.
+    `headers` must look names up without regard to case. `known` has the digests of what is stored
+    as it was served. `secrets` are what the request was authenticated with: no error quotes them,
+    should the answer hold them. Raises a `CloudflareError` for everything that is not a documented
+    success: the absence of a list is never zero invoices.
     """
     if status != HTTPStatus.OK:
         raise refusal(status, headers, body, secrets)
     try:
-        page = _page(body.removeprefix(codecs.BOM_UTF8))
+        page = _page(body.removeprefix(codecs.BOM_UTF8), known)
     except (ValueError, RecursionError) as error:
         # Texts of msgspec and json name places and types, never values.
         raise MalformedResponse(
@@ -103,32 +146,94 @@ def decode_page(
     return page
 
 
-def _page(body: bytes) -> Page | None:
+def _page(body: bytes, known: Known) -> Page | None:
     """None where the envelope says `success: false`; ValueError for what is not as documented."""
+    whole = digest(without_links(body))
+    recognised = _recognise(body, known.find_page(whole))
+    if recognised is not None:
+        return recognised
     try:
-        rest, records = _set_records_aside(body)
+        rest, raws = _set_records_aside(body)
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, RecursionError):
         # One bad record makes the whole document unreadable to a strict reader.
-        rest, records = _cut_records_out(body)
+        rest, raws = _cut_records_out(body)
     _refuse_repeated_names(rest)
     envelope = _envelope.decode(rest)
     if not envelope.success:
         return None
-    result = _result.decode(envelope.result)
-    # The same block stands in two places, of which one may be absent.
-    blocks = [block for block in (result.pagination, envelope.result_info) if block is not None]
-    more = {block.has_more for block in blocks} - {None}
+    blocks = (_result.decode(envelope.result).pagination, envelope.result_info)
+    return _with_pagination(blocks, *_decode_records(raws, whole, known))
+
+
+def _recognise(body: bytes, digests: PageDigests | None) -> Page | None:
+    """Build a page that was taken apart when it was new; None where there is none, or it is odd.
+
+    Only its links may differ; what could be odd about them is that they are no JSON.
+    """
+    if digests is None:
+        return None
+    try:
+        listing = _listing.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    ids = tuple([invoice.id for invoice in listing.result.invoices])
+    return _with_pagination((listing.result.pagination, listing.result_info), (), ids, digests)
+
+
+def _decode_records(
+    raws: Sequence[bytes], whole: bytes, known: Known
+) -> tuple[tuple[Invoice | Rejection, ...], tuple[str, ...], PageDigests]:
+    """Decode what is not known; the ids of what is, and the digests of both."""
+    records: list[Invoice | Rejection] = []
+    unchanged, digests = [], []
+    for raw in raws:
+        text = without_link(raw)
+        own = digest(text)
+        known_id = _id_of(raw) if known.has_record(own) else None
+        if known_id is not None:
+            unchanged.append(known_id)
+            digests.append(own)
+            continue
+        record = decode_record(raw)
+        records.append(record)
+        if isinstance(record, Invoice) and covers_all_else(
+            raw, text, has_link=record.invoice_pdf is not None
+        ):
+            digests.append(own)
+    page = whole if len(digests) == len(raws) else b""
+    return tuple(records), tuple(unchanged), PageDigests(page=page, records=b"".join(digests))
+
+
+def _id_of(raw: bytes) -> str | None:
+    """Return the id in a record that was an invoice; None where its link is no JSON any more."""
+    try:
+        return _id.decode(raw).id
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _with_pagination(
+    blocks: Sequence[_Pagination | None],
+    records: tuple[Invoice | Rejection, ...],
+    unchanged: tuple[str, ...],
+    digests: PageDigests,
+) -> Page:
+    """Build the page from what the two blocks say, of which one may be absent."""
+    told = [block for block in blocks if block is not None]
+    more = {block.has_more for block in told} - {None}
     if not more:
         raise ValueError("nothing says whether there are more pages (has_more)")
-    totals = [block.total_count for block in blocks if block.total_count is not None]
+    totals = [block.total_count for block in told if block.total_count is not None]
     return Page(
-        records=tuple(decode_record(raw) for raw in records),
+        records=records,
         has_more=True in more,
-        number=next((block.page for block in blocks if block.page is not None), None),
-        per_page=next((block.per_page for block in blocks if block.per_page is not None), None),
+        number=next((block.page for block in told if block.page is not None), None),
+        per_page=next((block.per_page for block in told if block.per_page is not None), None),
         total=max(totals, default=None),
+        unchanged=unchanged,
+        digests=digests,
     )
 
 

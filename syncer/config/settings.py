@@ -67,6 +67,9 @@ class SyncSettings(_Section):
         minutes=15
     )
     max_pages: Annotated[int, values.whole_between(1, 1_000_000)] = 2000
+    full_compare_every: Annotated[timedelta, values.duration_between("0s", "31d")] = timedelta(
+        days=1
+    )
 
 
 class _CredentialKeys(_Section):

@@ -22,6 +22,7 @@ NEEDED: Final = {
     "invoice_history": _APPEND,
     "rejected_invoices": _APPEND,
     "sync_state": _WRITE,
+    "account_digests": _WRITE,
     "sync_runs": _WRITE,
     "account_syncs": _WRITE,
 }

@@ -199,6 +199,40 @@ sync_state = Table(
     comment="How things stand with each account",
 )
 
+account_digests = Table(
+    "account_digests",
+    metadata,
+    Column("account_id", Text, nullable=False, comment="Cloudflare account"),
+    Column("version", Integer, nullable=False, comment="Version of what a digest covers"),
+    Column("run_id", UUID, nullable=False, comment="Run that stored the walk"),
+    Column(
+        "compared_at",
+        _Moment,
+        nullable=False,
+        comment="Since when each change of the account's invoices has been seen in the digests",
+    ),
+    Column(
+        "invoices",
+        BigInteger,
+        nullable=False,
+        comment="Stored invoices of the account, missing ones included, after that walk",
+    ),
+    Column(
+        "settled",
+        Boolean,
+        nullable=False,
+        comment="Whether that walk proved which invoices are missing, and marked them",
+    ),
+    Column(
+        "pages",
+        LargeBinary,
+        nullable=False,
+        comment="Digests of its pages and records, as MessagePack; empty: none",
+    ),
+    PrimaryKeyConstraint("account_id", name="account_digests_pkey"),
+    comment="What each account's last walk was served, in digests; for syncer alone",
+)
+
 sync_runs = Table(
     "sync_runs",
     metadata,

@@ -15,10 +15,11 @@ from structlog.contextvars import bound_contextvars
 
 from syncer.cloudflare.walk import Walk, WalkSettings, walk_account
 from syncer.errors import DatabaseError, Reason, Superseded
-from syncer.store.invoices import Batch, merge_invoices
+from syncer.store.invoices import Batch
 from syncer.store.journal import PreviousState, fence_account
 from syncer.store.retries import repeat
 from syncer.store.state import last_walk
+from syncer.store.walks import StoredWalk, read_walk, store_walk
 from syncer.sync.lines import announce_account
 from syncer.sync.outcome import plain_outcome, serves_tick, walk_outcome
 
@@ -41,10 +42,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSettings:
-    """How one account is synced; `stale_after` goes into the state for the view of freshness."""
+    """How one account is synced; `stale_after` goes into the state for the view of freshness.
+
+    After `full_compare_every` each record is compared with its row once, whatever is known of it.
+    """
 
     walk: WalkSettings
     account_timeout_s: float
+    full_compare_every: timedelta
     stale_after: timedelta
 
 
@@ -104,35 +109,41 @@ class AccountSync:
         if self.stop.requested:
             return self.recorder.leave_out(account, Reason.INTERRUPTED)
         try:
-            if await repeat(partial(self._is_fresh, account), sleep=self.stop.pause):
+            is_fresh, last = await repeat(partial(self._look, account), sleep=self.stop.pause)
+            if is_fresh:
                 return await self.recorder.note(account, plain_outcome("skipped", Reason.FRESH))
-            return await self._sync_stale(account, started_at)
+            return await self._sync_stale(account, started_at, last)
         except Superseded:
             return await self.recorder.note(account, plain_outcome("skipped", Reason.LOCKED))
 
-    async def _sync_stale(self, account: Account, started_at: datetime) -> AccountRecord:
+    async def _look(self, account: Account) -> tuple[bool, StoredWalk]:
+        """Whether the account was walked for this tick, and what its invoices are stored from."""
+        tick = self.recorder.tick
+        async with self.database.transaction() as conn:
+            walked = None if tick is None else await last_walk(conn, account.id)
+            if tick is not None and walked is not None and serves_tick(walked, tick):
+                return True, StoredWalk()
+            longest = self.settings.full_compare_every
+            return False, await read_walk(conn, account.id, longest=longest)
+
+    async def _sync_stale(
+        self, account: Account, started_at: datetime, last: StoredWalk
+    ) -> AccountRecord:
         if account.problem:
             outcome = plain_outcome("failed", Reason.ACCESS_DENIED, account.problem)
             return await self.recorder.note(account, outcome, started_at=started_at)
-        walk, cut_short = await self._walk(account)
+        walk, cut_short = await self._walk(account, last)
         try:
-            return await self._store(account, started_at, walk, cut_short)
+            return await self._store(account, started_at, walk, cut_short, last)
         except Superseded:
             raise
         except DatabaseError as error:
             outcome = plain_outcome("failed", Reason.STORAGE, str(error))
             return await self.recorder.note(account, outcome, started_at=started_at, walk=walk)
 
-    async def _is_fresh(self, account: Account) -> bool:
-        if self.recorder.tick is None:
-            return False
-        async with self.database.transaction() as conn:
-            last = await last_walk(conn, account.id)
-        return last is not None and serves_tick(last, self.recorder.tick)
-
-    async def _walk(self, account: Account) -> tuple[Walk, Reason | None]:
+    async def _walk(self, account: Account, last: StoredWalk) -> tuple[Walk, Reason | None]:
         """Walk within the deadline; the reason says what cut it short, None where nothing did."""
-        walk = Walk()
+        walk = Walk(last.known)
 
         def on_page(pages: int, expected: int) -> None:
             self.observer.page_fetched(account, pages, expected)
@@ -146,22 +157,31 @@ class AccountSync:
         return walk, None
 
     async def _store(
-        self, account: Account, started_at: datetime, walk: Walk, cut_short: Reason | None
+        self,
+        account: Account,
+        started_at: datetime,
+        walk: Walk,
+        cut_short: Reason | None,
+        last: StoredWalk,
     ) -> AccountRecord:
         """Commit invoices, history, missing marks, journal and state together, or none of them."""
         outcome = walk_outcome(walk, cut_short=cut_short)
         proven = outcome.status == "complete" and self.settings.walk.invoice_type == "all"
+        served = walk.invoices.values()
+        invoices = tuple(invoice for invoice in served if invoice is not None)
         batch = Batch(
-            invoices=tuple(walk.invoices.values()),
+            invoices=invoices,
             rejections=tuple(walk.rejections.values()),
             listed=walk.listed if proven else None,
+            unchanged=len(served) - len(invoices),
+            digests=walk.digests,
         )
         previous = PreviousState()
 
         async def write(conn: AsyncConnection) -> AccountRecord:
             nonlocal previous
             await fence_account(conn, account.id, started_at)
-            counts = await merge_invoices(conn, account.id, self.recorder.run_id, batch)
+            counts = await store_walk(conn, account.id, self.recorder.run_id, batch, last)
             doubted = plain_outcome("incomplete", Reason.MASS_DISAPPEARANCE)
             record = self.recorder.record_of(
                 account,

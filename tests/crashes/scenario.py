@@ -46,12 +46,16 @@ TABLES = (
     "invoice_history",
     "rejected_invoices",
     "sync_state",
+    "account_digests",
 )
 _UNLIMITED = (Limit("default", 10**9, 300),)
 _RUN_SETTINGS = replace(
     SETTINGS,
     account=AccountSettings(
-        walk=WalkSettings(per_page=PER_PAGE), account_timeout_s=30.0, stale_after=timedelta(hours=1)
+        walk=WalkSettings(per_page=PER_PAGE),
+        account_timeout_s=30.0,
+        full_compare_every=timedelta(days=1),
+        stale_after=timedelta(hours=1),
     ),
 )
 _SAVE = "CREATE SCHEMA saved;" + "".join(

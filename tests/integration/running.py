@@ -31,7 +31,10 @@ Row = dict[str, Any]
 
 SETTINGS = RunSettings(
     account=AccountSettings(
-        walk=WalkSettings(), account_timeout_s=30.0, stale_after=timedelta(hours=1)
+        walk=WalkSettings(),
+        account_timeout_s=30.0,
+        full_compare_every=timedelta(days=1),
+        stale_after=timedelta(hours=1),
     ),
     concurrent_accounts=8,
     version="1.2.3",
@@ -46,7 +49,8 @@ EMPTIED = """
         _1 AS (DELETE FROM invoices),
         _2 AS (DELETE FROM invoice_history),
         _3 AS (DELETE FROM rejected_invoices),
-        _4 AS (DELETE FROM sync_state)
+        _4 AS (DELETE FROM sync_state),
+        _5 AS (DELETE FROM account_digests)
     DELETE FROM sync_runs
 """
 

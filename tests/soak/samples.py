@@ -20,6 +20,7 @@ TABLES: Final = (
     "sync_state",
     "sync_runs",
     "account_syncs",
+    "account_digests",
 )
 
 

@@ -1,0 +1,94 @@
+"""What each account's last walk was served, so that the next one need not compare it all again.
+
+Revision ID: 0004
+Revises: 0003
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+# What is in the digests is what the last walk stored. Whatever else becomes of a row, by whatever
+# hand, they tell nothing of the account any more; a walk that changes rows keeps its own after it.
+# Whoever may change invoices need have no rights on the digests for that.
+_FORGET = """
+CREATE FUNCTION forget_account_digests() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        UPDATE account_digests SET version = 0;
+    ELSE
+        UPDATE account_digests SET version = 0
+        WHERE version <> 0 AND account_id IN (SELECT account_id FROM touched);
+    END IF;
+    RETURN NULL;
+END
+$$
+"""
+
+_ON_UPDATE_AND_DELETE = """
+CREATE TRIGGER invoices_forget_on_{event} AFTER {event} ON invoices
+REFERENCING OLD TABLE AS touched
+FOR EACH STATEMENT EXECUTE FUNCTION forget_account_digests()
+"""
+
+_ON_TRUNCATE = """
+CREATE TRIGGER invoices_forget_on_truncate AFTER TRUNCATE ON invoices
+FOR EACH STATEMENT EXECUTE FUNCTION forget_account_digests()
+"""
+
+
+def upgrade() -> None:
+    op.create_table(
+        "account_digests",
+        sa.Column("account_id", sa.Text, nullable=False, comment="Cloudflare account"),
+        sa.Column("version", sa.Integer, nullable=False, comment="Version of what a digest covers"),
+        sa.Column("run_id", sa.UUID, nullable=False, comment="Run that stored the walk"),
+        sa.Column(
+            "compared_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="Since when each change of the account's invoices has been seen in the digests",
+        ),
+        sa.Column(
+            "invoices",
+            sa.BigInteger,
+            nullable=False,
+            comment="Stored invoices of the account, missing ones included, after that walk",
+        ),
+        sa.Column(
+            "settled",
+            sa.Boolean,
+            nullable=False,
+            comment="Whether that walk proved which invoices are missing, and marked them",
+        ),
+        sa.Column(
+            "pages",
+            sa.LargeBinary,
+            nullable=False,
+            comment="Digests of its pages and records, as MessagePack; empty: none",
+        ),
+        sa.PrimaryKeyConstraint("account_id", name="account_digests_pkey"),
+        comment="What each account's last walk was served, in digests; for syncer alone",
+    )
+    # Digests cannot be compressed, so nobody should try.
+    op.execute("ALTER TABLE account_digests ALTER pages SET STORAGE EXTERNAL")
+    op.execute(_FORGET)
+    op.execute(_ON_UPDATE_AND_DELETE.format(event="update"))
+    op.execute(_ON_UPDATE_AND_DELETE.format(event="delete"))
+    op.execute(_ON_TRUNCATE)
+
+
+def downgrade() -> None:
+    for event in ("update", "delete", "truncate"):
+        op.execute(f"DROP TRIGGER invoices_forget_on_{event} ON invoices")
+    op.execute("DROP FUNCTION forget_account_digests()")
+    op.drop_table("account_digests")

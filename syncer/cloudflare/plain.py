@@ -1,0 +1,76 @@
+"""A record as nearly all are: JSON text → an `Invoice`, at a third of what looking closely costs.
+
+Pure. Whatever is not just so is none of this module's business: `record` decides about that.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Final
+
+import msgspec
+
+from syncer.invoice import Invoice
+
+# A primary key has to fit into an index entry; the API's own ids have 27 characters.
+MAX_ID_LENGTH: Final = 255
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_SECOND: Final = 253_402_300_799  # of the year 9999
+
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
+_Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Seconds = Annotated[int, msgspec.Meta(ge=0, le=_LAST_SECOND)]
+
+
+class _Plain(msgspec.Struct, forbid_unknown_fields=True):
+    """Every documented field and no other, numbers without a fraction."""
+
+    id: _Id
+    currency: _Text
+    amount_due: int
+    amount_paid: int
+    amount_remaining: int
+    status: str | None
+    attempt_count: _Int64 | None
+    attempted: bool | None
+    auto_advance: bool | None
+    created: _Seconds | None
+    created_by: str | None
+    description: str | None
+    invoice_origin: str | None
+    invoice_pdf: str | None
+
+
+_decoder = msgspec.json.Decoder(_Plain)
+_FIELDS: Final = len(_Plain.__struct_fields__)
+
+
+def decode_plain(raw: bytes) -> Invoice | None:
+    """Decode the record if it is plain, otherwise return None; never raises."""
+    # Without a backslash no text holds a NUL or half a surrogate pair, and no name is disguised.
+    # With each field there and as many colons, no name comes twice. In JSON "//" stands only within
+    # texts, and so does the colon of "://".
+    if b"\\" in raw or raw.count(b":") - raw.count(b"://") != _FIELDS:
+        return None
+    try:
+        plain = _decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return Invoice(
+        id=plain.id,
+        currency=plain.currency,
+        amount_due=Decimal(plain.amount_due),
+        amount_paid=Decimal(plain.amount_paid),
+        amount_remaining=Decimal(plain.amount_remaining),
+        status=plain.status,
+        attempt_count=plain.attempt_count,
+        attempted=plain.attempted,
+        auto_advance=plain.auto_advance,
+        created_at=None if plain.created is None else EPOCH + timedelta(seconds=plain.created),
+        created_by=plain.created_by,
+        description=plain.description,
+        invoice_origin=plain.invoice_origin,
+        invoice_pdf=plain.invoice_pdf,
+    )

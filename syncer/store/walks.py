@@ -1,0 +1,127 @@
+"""A walk into the tables, and what the next one may rely on: digests of what is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy import text
+
+from syncer.digests import NOTHING_KNOWN, VERSION, Known, PageDigests
+from syncer.errors import Superseded
+from syncer.store.invoices import merge_invoices
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from syncer.store.invoices import Batch, MergeCounts
+
+# Digests are about the rows as the walk left them. When one of those is changed or deleted, by
+# whatever hand, a trigger sets the version to 0; one that was added shows in their number.
+_READ = text("""
+SELECT run_id, compared_at, settled, pages
+FROM account_digests
+WHERE account_id = cast(:account_id AS text)
+    AND version = cast(:version AS int)
+    AND compared_at BETWEEN now() - cast(:longest AS interval) AND now()
+    AND invoices = (SELECT count(*) FROM invoices WHERE account_id = cast(:account_id AS text))
+""")
+
+_IS_LAST = text("""
+SELECT EXISTS (
+    SELECT FROM account_digests
+    WHERE account_id = cast(:account_id AS text)
+        AND version = cast(:version AS int)
+        AND run_id = cast(:run_id AS uuid)
+)
+""")
+
+_KEEP = text("""
+INSERT INTO account_digests AS kept (
+    account_id, version, run_id, compared_at, invoices, settled, pages
+)
+SELECT
+    cast(:account_id AS text), cast(:version AS int), cast(:run_id AS uuid),
+    coalesce(cast(:compared_at AS timestamptz), now()),
+    (SELECT count(*) FROM invoices WHERE account_id = cast(:account_id AS text)),
+    cast(:settled AS boolean), cast(:pages AS bytea)
+ON CONFLICT (account_id) DO UPDATE SET
+    version = excluded.version,
+    run_id = excluded.run_id,
+    compared_at = excluded.compared_at,
+    invoices = excluded.invoices,
+    settled = excluded.settled,
+    pages = excluded.pages
+""")
+
+_pages = msgspec.msgpack.Decoder(tuple[PageDigests, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWalk:
+    """The walk that an account's invoices were last stored from; by default nothing is known of it.
+
+    `settled`: it proved which invoices are missing, and they were marked. Since `compared_at`,
+    each record was either known by its digest, or compared with its row.
+    """
+
+    known: Known = NOTHING_KNOWN
+    run_id: UUID | None = None
+    compared_at: datetime | None = None
+    settled: bool = False
+
+    def settles(self, batch: Batch) -> bool:
+        """Whether it is the same list, so that what is missing from it is marked already."""
+        anew = batch.invoices or batch.rejections
+        return self.settled and not anew and self.known.is_all_of(batch.digests)
+
+
+async def read_walk(conn: AsyncConnection, account_id: str, *, longest: timedelta) -> StoredWalk:
+    """Return what is known of the account's stored invoices.
+
+    Nothing, where everything was last compared more than `longest` ago, or rows were deleted or
+    added by others: then everything is to be decoded and compared.
+    """
+    values = {"account_id": account_id, "version": VERSION, "longest": longest}
+    row = (await conn.execute(_READ, values)).one_or_none()
+    if row is None:
+        return StoredWalk()
+    return StoredWalk(Known(_pages.decode(row.pages)), row.run_id, row.compared_at, row.settled)
+
+
+async def store_walk(
+    conn: AsyncConnection, account_id: str, run_id: UUID, batch: Batch, last: StoredWalk
+) -> MergeCounts:
+    """Store a walk that was decoded with what is known of the `last` one.
+
+    The caller owns the transaction and holds the account's state row (`fence_account`). Raises
+    Superseded where rows were changed since, so that what was known of them is known no more.
+    """
+    if batch.unchanged:
+        values = {"account_id": account_id, "version": VERSION, "run_id": last.run_id}
+        if not (await conn.execute(_IS_LAST, values)).scalar_one():
+            raise Superseded(f"account {account_id}: its rows were changed during the walk")
+    is_settled = last.settles(batch)
+    counts = await merge_invoices(
+        conn, account_id, run_id, replace(batch, listed=None) if is_settled else batch
+    )
+    if batch.digests == ():
+        return counts  # not even one page came, at the last attempt
+    settled = is_settled or (batch.listed is not None and not counts.withheld)
+    digests = () if batch.digests is None else batch.digests
+    is_known = (digests, settled) == (last.known.pages, last.settled)
+    if not is_known or counts.inserted or counts.updated or counts.missing:
+        kept = {
+            "account_id": account_id,
+            "version": VERSION,
+            "run_id": run_id,
+            "compared_at": last.compared_at,
+            "settled": settled,
+            "pages": msgspec.msgpack.encode(digests),
+        }
+        await conn.execute(_KEEP, kept)
+    return counts
