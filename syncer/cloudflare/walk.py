@@ -80,7 +80,7 @@ class Walk:
     @property
     def distinct(self) -> int:
         """Distinct records that were served, rejected ones counted."""
-        return len({name for seen in self.attempts for name in seen.names})
+        return len(set[object]().union(*(seen.names for seen in self.attempts)))
 
     @property
     def total(self) -> int | None:

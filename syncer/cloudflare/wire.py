@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 # Ten times what can be asked for. Millions of tiny records would take all memory, and the event
 # loop for many seconds.
 MAX_RECORDS: Final = 10_000
+MAX_LIST_BYTES: Final = 2**20  # what may be taken apart before its records are counted
+_TOO_MANY: Final = f"it holds more than {MAX_RECORDS:,} records"
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -243,10 +245,16 @@ def _set_records_aside(body: bytes) -> tuple[bytes, list[bytes]]:
     if not envelope.success:
         return body, []
     invoices = bytes(_result.decode(envelope.result).invoices)
-    if invoices.startswith(b"[") and invoices.count(b",") >= MAX_RECORDS:
+    if len(invoices) > MAX_LIST_BYTES and invoices.startswith(b"["):
         _split_by_brackets(invoices, 1)  # which refuses too many, before they take any memory
     records = [bytes(raw) for raw in _list.decode(invoices)]
-    return body.replace(invoices, b"[]", 1), records
+    if len(records) > MAX_RECORDS:
+        raise ValueError(_TOO_MANY)
+    opening = _INVOICES.search(body)
+    if opening is None or not body.startswith(invoices, opening.end() - 1):
+        return body.replace(invoices, b"[]", 1), records
+    # It nearly always stands where such a list begins; searching for all of it would take longer.
+    return body[: opening.end()] + b"]" + body[opening.end() - 1 + len(invoices) :], records
 
 
 def _cut_records_out(body: bytes) -> tuple[bytes, list[bytes]]:
@@ -274,7 +282,7 @@ def _split_by_brackets(body: bytes, start: int) -> tuple[list[bytes], int]:
             if part[0] == b"]":
                 return list(filter(None, elements)), start
             if len(elements) == MAX_RECORDS:
-                raise ValueError(f"it holds more than {MAX_RECORDS:,} records")
+                raise ValueError(_TOO_MANY)
         depth += (part[0] in {b"[", b"{"}) - (part[0] in {b"]", b"}"})
     raise ValueError("its list of invoices does not end")
 
