@@ -119,6 +119,7 @@ class CloudflareClient:
             timeout=aiohttp.ClientTimeout(total=settings.request_timeout_s),
             headers={"Accept": "application/json", "User-Agent": settings.user_agent},
             cookie_jar=aiohttp.DummyCookieJar(),
+            middlewares=(_send_once,),
         )
 
     async def close(self) -> None:
@@ -222,7 +223,6 @@ class CloudflareClient:
                 headers=account.credential.headers(),
                 # A redirect to another host would take X-Auth-Key along.
                 allow_redirects=False,
-                middlewares=(_send_once(),),
             ) as response:
                 throttle.observe(rate_limits(response.headers))
                 body = await _read_limited(response, secrets)
@@ -232,30 +232,27 @@ class CloudflareClient:
             timeout_s = self._settings.request_timeout_s
             raise Unavailable(f"no complete answer within {timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
-            raise Unavailable(f"the connection failed ({_name(error)})") from error
+            raise _connection_failed(error) from error
         return decode_page(response.status, response.headers, body, known=known, secrets=secrets)
 
     def _wait_s(self, state: RetryCallState) -> float:
         return retry_delay_s(_error_of(state), attempt=state.attempt_number, jitter=self._jitter())
 
 
-def _send_once() -> aiohttp.ClientMiddlewareType:
+async def _send_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
     """Stop aiohttp from sending a GET again by itself when a kept connection turns out closed.
 
-    That request would be neither in the budget nor in the counts.
+    That request would be neither in the budget nor in the counts. These are the errors after which
+    it would, but for those of connecting, before which nothing was sent.
     """
-    sent = False
-
-    async def middleware(
-        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        nonlocal sent
-        if sent:
-            raise aiohttp.ServerDisconnectedError
-        sent = True
+    try:
         return await handler(request)
-
-    return middleware
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _connection_failed(error) from error
 
 
 async def _read_limited(response: aiohttp.ClientResponse, secrets: Sequence[str]) -> bytes:
@@ -303,7 +300,8 @@ def _announce_retry(state: RetryCallState, tally: Tally) -> None:
     )
 
 
-def _name(error: BaseException) -> str:
+def _connection_failed(error: BaseException) -> Unavailable:
     """Name an error of the network, whose text may hold an address but no more."""
     cause = error.__cause__ or error.__context__
-    return type(error).__name__ + (f": {type(cause).__name__}" if cause is not None else "")
+    name = type(error).__name__ + (f": {type(cause).__name__}" if cause is not None else "")
+    return Unavailable(f"the connection failed ({name})")
