@@ -153,6 +153,27 @@ async def test_a_reused_connection_that_was_closed_is_not_a_hidden_second_reques
         assert (tally.requests, tally.retries, len(world.api.requests)) == (2, 1, 3)
 
 
+async def test_a_connection_that_ends_before_an_answer_is_not_a_hidden_second_request() -> None:
+    requests: list[bytes] = []
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    client = CloudflareClient(
+        ClientSettings(base_url=f"http://127.0.0.1:{port}", user_agent="t", max_attempts=1)
+    )
+    tally = Tally()
+    with pytest.raises(Unavailable, match=r"the connection failed \(ServerDisconnectedError\)"):
+        await client.fetch_page(ACCOUNT, QUERY, tally)
+    assert (tally.requests, len(requests)) == (1, 1)
+    await client.close()
+    server.close()
+    await server.wait_closed()
+
+
 async def test_an_unreachable_host_is_unavailable_and_names_no_secret() -> None:
     client = ClientSettings(base_url="", user_agent="syncer/test", max_attempts=1)
     async with walking(3, client=client) as world:
