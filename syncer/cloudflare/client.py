@@ -42,7 +42,6 @@ log = structlog.get_logger()
 INVOICE_HISTORY: Final = "{base}/accounts/{account}/ai-gateway/billing/invoice-history"
 # A page of 50 invoices has about 25 kB; nothing near this is an answer of the API.
 MAX_BODY_BYTES: Final = 16 * 2**20
-READ_BYTES: Final = 64 * 2**10
 BACKOFF_S: Final = 0.5
 LONGEST_BACKOFF_S: Final = 30.0
 # Shorter waits for the budget are the ordinary pacing of a large sync, not news.
@@ -262,11 +261,12 @@ async def _read_limited(response: aiohttp.ClientResponse, secrets: Sequence[str]
         ray = ray_id(response.headers, secrets)
         return MalformedResponse(message, status=response.status, ray_id=ray)
 
-    body = bytearray()
+    pieces, size = [], 0
     try:
-        async for chunk in response.content.iter_chunked(READ_BYTES):
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
+        async for piece in response.content.iter_any():
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_BODY_BYTES:
                 limit_mib = MAX_BODY_BYTES // 2**20
                 raise malformed(f"the answer is larger than {limit_mib} MiB")
     except aiohttp.ClientPayloadError as error:
@@ -274,7 +274,7 @@ async def _read_limited(response: aiohttp.ClientResponse, secrets: Sequence[str]
         if isinstance(error.__cause__, ContentEncodingError):
             raise malformed("the answer cannot be decompressed") from error
         raise
-    return bytes(body)
+    return b"".join(pieces)
 
 
 def _is_retryable(error: BaseException) -> bool:
