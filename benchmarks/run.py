@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from syncer.account import Account
 
-SERVER = Path(__file__).with_name("server.py")
 PER_PAGE = 50
 
 
@@ -50,18 +49,18 @@ async def page_server(accounts: int, invoices: int) -> AsyncIterator[str]:
     """Start the server of the pages; its base URL."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        str(SERVER),
-        str(accounts),
-        str(invoices),
-        stdin=asyncio.subprocess.PIPE,
+        "-m",
+        "benchmarks.server",
+        f"--accounts={accounts}",
+        f"--invoices={invoices}",
         stdout=asyncio.subprocess.PIPE,
     )
-    if process.stdout is None or process.stdin is None:
-        raise RuntimeError("the server has no pipes")
+    if process.stdout is None:
+        raise RuntimeError("the server has no pipe")
     try:
         yield (await process.stdout.readline()).decode().strip()
     finally:
-        process.stdin.close()
+        process.terminate()
         await process.wait()
 
 
