@@ -64,7 +64,7 @@ format: $(INSTALLED) ## Format the code and mend what the linter can
 
 .PHONY: bench
 bench: $(INSTALLED) ## Measure
-	$(PY) -m benchmarks.run $(ARGS)
+	$(PY) -m benchmarks $(ARGS)
 
 # Its requirements stay out of .venv: only Linux on x86-64 has them. Inputs that reach something new
 # go to .fuzz/corpus, findings to .fuzz.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -29,6 +30,16 @@ _LINK: Final = (
 )
 
 _encoder = msgspec.json.Encoder()
+
+
+class _Amounts(msgspec.Struct):
+    amount_due: int
+    amount_paid: int
+    amount_remaining: int
+    status: str
+
+
+_amounts = msgspec.json.Decoder(_Amounts)
 
 
 @dataclass
@@ -76,6 +87,18 @@ class Catalogue:
                 changed += 1
         self._render_anew()
         return changed
+
+    def totals(self) -> dict[str, int]:
+        """Add up what a client that has everything has stored."""
+        totals = dict.fromkeys(("rows", "due", "paid", "remaining", "paid_invoices"), 0)
+        for record in chain.from_iterable(self._records):
+            amounts = _amounts.decode(record)
+            totals["rows"] += 1
+            totals["due"] += amounts.amount_due
+            totals["paid"] += amounts.amount_paid
+            totals["remaining"] += amounts.amount_remaining
+            totals["paid_invoices"] += amounts.status == "paid"
+        return totals
 
     def _render_anew(self) -> None:
         sizes = list(self._answers)
@@ -136,8 +159,11 @@ def _with_link(invoice: dict[str, Any]) -> dict[str, Any]:
 
 
 def _changed(record: bytes, change: int) -> dict[str, Any]:
-    """Pay what is not paid yet; of what is, the description changes."""
+    """Pay what is open, and correct the amount of all else, so that every change is in the sums."""
     invoice: dict[str, Any] = msgspec.json.decode(record)
+    invoice["description"] = f"AI Gateway credits, revision {change}"
     if invoice["status"] == "open":
-        invoice = settled(invoice)
-    return {**invoice, "description": f"AI Gateway credits, revision {change}"}
+        return settled(invoice)
+    invoice["amount_due"] += 1
+    invoice["amount_paid" if invoice["status"] == "paid" else "amount_remaining"] += 1
+    return invoice

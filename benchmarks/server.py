@@ -85,6 +85,8 @@ class Site:
                 self._catalogue.renew_links()
             case "change":
                 changed = self._catalogue.change_some()
+            case "totals":
+                return dict(self._catalogue.totals())
             case "render":
                 self._catalogue.answers(int(values["per_page"]))
             case "latency":
