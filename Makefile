@@ -20,7 +20,7 @@ VERSION    = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' syncer/__init__.py)
 
 .PHONY: help
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'PYTHON=python3.12    makes .venv with this one; otherwise the newest of 3.13, 3.12, 3.11'
 	@echo 'ARGS="-k walk"       goes to pytest, to the benchmark, or to the fuzzer'
@@ -62,9 +62,24 @@ format: $(INSTALLED) ## Format the code and mend what the linter can
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
+# PEERS=1 measures those of benchmarks/peers as well, each in an environment of its own.
+PEERS      ?=
+PEER_VENVS  = $(patsubst benchmarks/peers/%/requirements.txt,.bench/%/.locked, \
+                $(wildcard benchmarks/peers/*/requirements.txt))
+
 .PHONY: bench
-bench: $(INSTALLED) ## Measure
-	$(PY) -m benchmarks $(ARGS)
+bench: $(INSTALLED) $(if $(PEERS),$(PEER_VENVS)) ## Measure a sync; ARGS=--help lists what else, PEERS=1 adds other programs
+	$(PY) -m benchmarks $(if $(PEERS),--peers) $(ARGS)
+
+.PHONY: bench-docs
+bench-docs: $(INSTALLED) ## Write what make bench has found into docs/performance.md
+	$(PY) -m benchmarks.document
+
+.bench/%/.locked: benchmarks/peers/%/requirements.txt $(LOCKED)
+	mkdir -p .bench
+	$(PY) -m venv --clear --without-pip .bench/$*
+	$(PY) -m pip --python .bench/$*/bin/python install --quiet --require-hashes --requirement $<
+	@touch $@
 
 # Its requirements stay out of .venv: only Linux on x86-64 has them. Inputs that reach something new
 # go to .fuzz/corpus, findings to .fuzz.
@@ -116,7 +131,7 @@ image: ## Build the container image syncer:VERSION
 
 .PHONY: clean
 clean: ## Remove what make has made; the embedded database in .syncer stays
-	rm -rf .venv .fuzz build dist .coverage .coverage.* .hypothesis .import_linter_cache \
+	rm -rf .venv .bench .fuzz build dist .coverage .coverage.* .hypothesis .import_linter_cache \
 	    .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -22,6 +22,7 @@ from benchmarks.measure import Bench
 from benchmarks.postgres import own_postgres
 from benchmarks.processes import Failed
 from benchmarks.results import Results, new_results, write_results
+from benchmarks.versions import look_at_peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +109,7 @@ def take_turns(bench: Bench, given: argparse.Namespace, results: Results) -> Ite
         yield from phases.measure_syncer(bench, run)
         for name in peers:
             if run <= (given.peer_runs or given.runs):
-                results.versions[name] = clients.installed(name)
+                results.peers[name] = look_at_peer(name)
                 yield from phases.measure_peer(bench, name, run)
 
 

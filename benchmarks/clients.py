@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,18 +128,6 @@ def peer(name: str, api: Api, dsn: str, state: Path) -> Client:
         },
         (home / "check.sql").read_text(),
     )
-
-
-def installed(name: str) -> dict[str, str]:
-    """Name everything in a peer's environment, with its exact version."""
-    python = VENVS / name / "bin" / "python"
-    program = (
-        "import json, importlib.metadata as m;"
-        "print(json.dumps({d.metadata['Name']: d.version for d in m.distributions()}))"
-    )
-    found = subprocess.run([python, "-c", program], stdout=subprocess.PIPE, check=True)  # noqa: S603
-    versions: dict[str, str] = json.loads(found.stdout)
-    return dict(sorted(versions.items()))
 
 
 def inside(name: str, directory: Path) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class Bench:
 
     def check(self, client: Client, database: str) -> None:
         """Raise Failed unless the client has stored what the server serves, to the cent."""
-        stored = [int(value) for value in self.postgres.row(database, client.check).values()]
+        stored = [int(value) for value in self.postgres.values(database, client.check)]
         wanted = list(self.api.tell("totals").values())
         if stored != wanted:
             raise Failed(f"{client.name} stored {stored}, and {wanted} is what was served")

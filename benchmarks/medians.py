@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from benchmarks.measure import Measurement
+
+FIRST_CLIENTS: Final = ("receiving only", "COPY only", "syncer")
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,16 @@ class Summary:
 
 
 def summaries(measured: Iterable[Measurement], phase: str) -> dict[str, Summary]:
-    """Sum up each client in one phase, in the order in which they came."""
+    """Sum up each client in one phase: the limits, syncer, then its peers from the fastest on."""
     found: dict[str, list[Measurement]] = {}
     for one in measured:
         if one.phase == phase:
             found.setdefault(one.client, []).append(one)
-    return {client: Summary(client, runs) for client, runs in found.items()}
+    every = [Summary(client, runs) for client, runs in found.items()]
+    return {one.client: one for one in sorted(every, key=_place)}
+
+
+def _place(summary: Summary) -> tuple[int, float]:
+    if summary.client in FIRST_CLIENTS:
+        return FIRST_CLIENTS.index(summary.client), 0.0
+    return len(FIRST_CLIENTS), summary.of(lambda m: m.wall_s) or 0.0

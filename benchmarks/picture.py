@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from benchmarks.measure import Measurement
 
-WIDTH: Final = 860
-NAMES: Final = 130  # the column of the clients' names
+WIDTH: Final = 880
+NAMES: Final = 150  # the column of the clients' names
+EDGE: Final = 8
 ROW: Final = 22
 BAR: Final = 14
 GAP: Final = 44  # above a phase, with its heading
@@ -84,9 +85,9 @@ def draw(measured: Sequence[Measurement]) -> str:
     seconds = _axis(NAMES, half - LABEL, [bar.seconds for bar in every], 0.1, "s")
     megabytes = _axis(NAMES + half, half - LABEL, [bar.megabytes for bar in every], 0.01, "MB")
     height = sum(GAP + ROW * len(bars) for bars in phases.values()) + FOOT
+    size = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}"'
-        f' width="{WIDTH}" height="{height}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">',
         "<title>Time and write-ahead log of each client in each phase</title>",
         f"<style>{_STYLE}</style>",
     ]
@@ -119,11 +120,11 @@ def _phase(phase: str, bars: Sequence[Bar], axes: Sequence[Axis], top: float) ->
             yield f'<path class="grid" d="M{x:.1f} {top + GAP - 6:.1f}V{bottom + 4:.1f}"/>'
         yield _text(axis.left, top + GAP - 14, what, "faint")
     heading = f"{phase[0].upper()}{phase[1:]}"
-    yield _text(0, top + GAP - 14, heading, "heading")
+    yield _text(EDGE, top + GAP - 14, heading, "heading")
     for row, bar in enumerate(bars):
         y = top + GAP + ROW * row
         kind = {"syncer": "syncer", "receiving only": "limit", "COPY only": "limit"}
-        yield _text(0, y + BAR - 3, bar.client, "heading" if bar.client == "syncer" else "")
+        yield _text(EDGE, y + BAR - 3, bar.client, "heading" if bar.client == "syncer" else "")
         for axis, value in zip(axes, (bar.seconds, bar.megabytes), strict=True):
             length = axis.length(value)
             shape = f'x="{axis.left:.1f}" y="{y:.1f}" width="{length:.1f}" height="{BAR}"'
@@ -148,6 +149,8 @@ def _text(x: float, y: float, text: str, kind: str) -> str:
 
 def written(value: float) -> str:
     """Write a figure with three digits or fewer, as far as they matter."""
+    if value == 0:
+        return "0"
     if value >= 100:  # noqa: PLR2004 - three digits
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"  # noqa: PLR2004 - the same

@@ -110,17 +110,14 @@ class Postgres:
         (row,) = self.rows(database, query)
         return row
 
+    def values(self, database: str, query: str) -> list[Any]:
+        """Ask for one row whose columns need no names."""
+        (record,) = self._fetch(database, query)
+        return list(record)
+
     def rows(self, database: str, query: str) -> list[dict[str, Any]]:
         """Ask for rows."""
-
-        async def fetch() -> list[dict[str, Any]]:
-            connection = await asyncpg.connect(self.dsn(database))
-            try:
-                return [dict(row) for row in await connection.fetch(query)]
-            finally:
-                await connection.close()
-
-        return asyncio.run(fetch())
+        return [dict(record) for record in self._fetch(database, query)]
 
     def copy_out(self, database: str, table: str, file: Path) -> None:
         """Write a table's rows to a file, as COPY reads them."""
@@ -136,7 +133,17 @@ class Postgres:
 
     def execute(self, database: str, statement: str) -> None:
         """Run a statement outside of any transaction."""
-        self.rows(database, statement)
+        self._fetch(database, statement)
+
+    def _fetch(self, database: str, query: str) -> list[Any]:
+        async def fetch() -> list[Any]:
+            connection = await asyncpg.connect(self.dsn(database))
+            try:
+                return list(await connection.fetch(query))
+            finally:
+                await connection.close()
+
+        return asyncio.run(fetch())
 
     def settings(self) -> dict[str, str]:
         """Read what decides how safely and how cheaply it writes, and all that is no default."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from benchmarks.medians import Summary
     from benchmarks.results import Idle, Machine, Results, Start, Waited
 
+_FIGURE = re.compile(r"-|[\d,]+(\.\d+)?%?")
 _SHOWN_SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "data_checksums")
 
 _SYNC_HEADS = (
@@ -73,6 +75,9 @@ def machine(found: Machine, results: Results) -> Iterator[str]:
         f" {found.file_system} with"
     )
     yield ", ".join(f"`{name} = {settings[name]}`" for name in _SHOWN_SETTINGS) + "."
+    if results.peers:
+        peers = "; ".join(f"{name} is {one.described()}" for name, one in results.peers.items())
+        yield f"Of the peers, {peers}."
 
 
 def sync(measured: Sequence[Measurement]) -> Iterator[str]:
@@ -119,6 +124,8 @@ def _row(one: Summary, clients: dict[str, Summary]) -> list[str]:
 
 def _remarks(clients: dict[str, Summary]) -> Iterator[str]:
     syncer, copy = clients["syncer"], clients.get("COPY only")
+    server_cpu_s = _number(syncer.of(lambda m: m.server_cpu_s), 2)
+    yield f"The server of the pages took {server_cpu_s} s of CPU for syncer."
     if copy is not None:
         yield (
             f"Of COPY only: {_number(syncer.against(copy, lambda m: m.inside_s), 2)} times the"
@@ -221,7 +228,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     rows = list(rows)
     yield f"| {' | '.join(heads)} |"
     numeric = [
-        all(row[column][:1] in "0123456789-" for row in rows) for column in range(len(heads))
+        all(_FIGURE.fullmatch(cell) for cell in column) for column in zip(*rows, strict=True)
     ]
     yield f"| {' | '.join('--:' if right else '---' for right in numeric)} |"
     for row in rows:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from benchmarks.measure import Measurement  # noqa: TC001 - msgspec reads the types
+from benchmarks.versions import Peer  # noqa: TC001 - the same
 from syncer import __version__
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Results:
     machine: Machine
     measured_at: str
     version: str = __version__
-    versions: dict[str, dict[str, str]] = field(default_factory=dict)
+    peers: dict[str, Peer] = field(default_factory=dict)
     sync: list[Measurement] = field(default_factory=list)
     latency: list[Waited] = field(default_factory=list)
     limit: list[Waited] = field(default_factory=list)
