@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from benchmarks.measure import Measurement
 
-EVERY_PART = ("sync", "latency", "limit", "start", "growth", "idle")
-
 
 def arguments() -> argparse.Namespace:
     """Read the command line, and choose the parts."""
@@ -45,7 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--peers", action="store_true", help="other programs, too (make makes them)"
     )
-    parser.add_argument("--quick", action="store_true", help="all of it, but little of everything")
+    parser.add_argument("--quick", action="store_true", help="little of all but --growth")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--peer-runs", type=int, help="fewer, because they take minutes")
     parser.add_argument("--accounts", type=int, default=100)
@@ -55,7 +53,8 @@ def arguments() -> argparse.Namespace:
     if given.quick:
         given.runs, given.accounts, given.invoices = 1, 6, 220
     if given.all or given.quick:
-        given.sync = given.latency = given.limit = given.growth = given.start = True
+        given.sync = given.latency = given.limit = given.start = True
+        given.growth = given.all
         given.idle = given.idle or (1 if given.quick else 600)
     given.sync = given.sync or not any(
         (given.latency, given.limit, given.growth, given.start, given.idle)
@@ -93,8 +92,7 @@ def measure(given: argparse.Namespace) -> Results:
                 tries = 1 if given.quick else 10
                 results.start = daemon.measure_start(replace(bench, api=small), tries=tries)
         if given.growth:
-            shapes = growth.SHAPES[3:4] if given.quick else growth.SHAPES
-            for measured in growth.measure_growth(bench, shapes):
+            for measured in growth.measure_growth(bench, growth.SHAPES):
                 say(measured)
                 results.growth.append(measured)
         if given.idle:
