@@ -1,0 +1,162 @@
+"""What the benchmark serves and how it reckons."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from benchmarks.document import replace_blocks
+from benchmarks.measure import Measurement
+from benchmarks.medians import summaries
+from benchmarks.pages import Catalogue
+from benchmarks.phases import FIRST, PHASES
+from benchmarks.picture import draw, written
+from benchmarks.processes import Failed
+from benchmarks.report import sync, table
+from benchmarks.waiting import latency_bound_s, limit_bound_s
+
+MEASURED = Measurement(
+    client="syncer",
+    phase=FIRST,
+    run=1,
+    accounts=1,
+    invoices=100,
+    wall_s=2.0,
+    cpu_s=1.0,
+    peak_kb=2048,
+    postgres_cpu_s=0.5,
+    server_cpu_s=0.1,
+    wal_bytes=1_000_000,
+    dead_rows={"sync_state": 1},
+    disk_bytes=1_000_000,
+    requests=2,
+    throttled=0,
+    connections=1,
+    first_request_s=0.3,
+    inside_s=1.5,
+)
+
+
+def served(catalogue: Catalogue, per_page: int = 50) -> list[dict[str, Any]]:
+    """Every invoice of every account, as the pages have them."""
+    pages = [page for pages in catalogue.answers(per_page).values() for page in pages]
+    bodies = [json.loads(page.partition(b"\r\n\r\n")[2]) for page in pages]
+    return [invoice for body in bodies for invoice in body["result"]["invoices"]]
+
+
+def test_a_page_is_as_large_as_the_real_ones() -> None:
+    catalogue = Catalogue(1, 100)
+    (first, _) = catalogue.answers(50)[b"0" * 32]
+    length = re.search(rb"Content-Length: (\d+)\r\n", first)
+    assert length
+    body = first.partition(b"\r\n\r\n")[2]
+    assert int(length[1]) == len(body)
+    assert 23_000 < len(body) < 25_000
+    links = [one["invoice_pdf"] for one in served(catalogue) if one["invoice_pdf"]]
+    assert {len(link) for link in links} == {171}
+    assert {len(one["id"]) for one in served(catalogue)} == {27}
+
+
+def test_renewed_links_all_differ_and_nothing_else_does() -> None:
+    catalogue = Catalogue(2, 70)
+    before = served(catalogue)
+    catalogue.renew_links()
+    for old, new in zip(before, served(catalogue), strict=True):
+        assert (old["invoice_pdf"] != new["invoice_pdf"]) == (old["status"] != "draft")
+        assert old | {"invoice_pdf": None} == new | {"invoice_pdf": None}
+
+
+def test_one_of_a_hundred_changes_on_every_second_page_of_each_account() -> None:
+    catalogue = Catalogue(5, 200)
+    before = served(catalogue)
+    assert catalogue.change_some() == 10
+    after = served(catalogue)
+    changed = [
+        index for index, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]
+    ]
+    assert sorted(index // 100 for index in changed) == list(range(10))
+    assert all(before[i]["amount_paid"] != after[i]["amount_paid"] for i in changed)
+
+
+def test_the_totals_are_those_of_the_pages_whatever_their_size() -> None:
+    catalogue = Catalogue(3, 120)
+    catalogue.change_some()
+    for per_page in (50, 200):
+        invoices = served(catalogue, per_page)
+        assert catalogue.totals() == {
+            "rows": 360,
+            "due": sum(one["amount_due"] for one in invoices),
+            "paid": sum(one["amount_paid"] for one in invoices),
+            "remaining": sum(one["amount_remaining"] for one in invoices),
+            "paid_invoices": sum(one["status"] == "paid" for one in invoices),
+        }
+
+
+def test_ratios_are_those_within_a_run() -> None:
+    # The machine was ten times as slow in the third run, for both of them.
+    walls = {"syncer": (2.0, 4.0, 30.0), "peer": (20.0, 44.0, 270.0)}
+    measured = [
+        replace(MEASURED, client=client, run=run, wall_s=wall_s)
+        for client, times in walls.items()
+        for run, wall_s in enumerate(times, start=1)
+    ]
+    found = summaries(measured, FIRST)
+    assert list(found) == ["syncer", "peer"]
+    assert found["peer"].of(lambda one: one.wall_s) == 44.0
+    assert found["peer"].against(found["syncer"], lambda one: one.wall_s) == 10.0
+
+
+def test_a_client_without_a_figure_has_a_dash() -> None:
+    peer = replace(MEASURED, client="peer", inside_s=None, wall_s=20.0)
+    lines = list(sync([MEASURED, peer]))
+    (row,) = [line for line in lines if line.startswith("| peer |")]
+    assert row.startswith("| peer | 20.00 | - | - | 10.00 |")
+
+
+def test_numbers_stand_to_the_right() -> None:
+    lines = list(table(("what", "s"), [("a", "1,000.5"), ("2 b", "-")]))
+    assert lines == ["| what | s |", "| --- | --: |", "| a | 1,000.5 |", "| 2 b | - |"]
+
+
+def test_the_picture_has_two_bars_of_each_client_in_each_phase() -> None:
+    measured = [
+        replace(MEASURED, client=client, phase=phase, wal_bytes=0 if client == "a & b" else 10**6)
+        for client in ("syncer", "a & b")
+        for phase in PHASES
+    ]
+    picture = draw(measured)
+    assert picture.count("<rect ") == 2 * 2 * 3
+    assert picture.count(">a &amp; b</text>") == 3
+    assert picture.count(">0 MB</text>") == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (0.123, "0.12"), (12.34, "12.3"), (1234.5, "1,234")]
+)
+def test_figures_have_three_digits(value: float, text: str) -> None:
+    assert written(value) == text
+
+
+def test_only_what_was_measured_is_replaced() -> None:
+    text = (
+        "a\n<!-- measured: x -->\nold\n<!-- end -->\nb\n<!-- measured: y -->\nold\n<!-- end -->\n"
+    )
+    assert replace_blocks(text, {"x": r"new \1"}) == text.replace("old", "\nnew \\1\n", 1)
+    with pytest.raises(Failed, match="no place for z"):
+        replace_blocks(text, {"z": "new"})
+
+
+@pytest.mark.parametrize(
+    ("requests", "bound_s"), [(0, 0), (1000, 0), (1001, 5), (3600, 15), (4000, 15)]
+)
+def test_a_window_passes_before_each_further_budget(requests: int, bound_s: float) -> None:
+    assert limit_bound_s(requests, 1000, 5) == bound_s
+
+
+def test_as_many_pages_as_there_are_connections_share_a_latency() -> None:
+    assert latency_bound_s(4000, 16, 0.025) == 6.25
+    assert latency_bound_s(17, 16, 0.025) == 0.05
