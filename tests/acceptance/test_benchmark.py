@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, needs_proc]
 
-PATIENCE_S = 240
+PATIENCE_S = 120
 ACCOUNTS = 6
 ROWS = 6 * 220
 REQUESTS = 6 * 5
