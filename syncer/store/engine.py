@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import asyncpg
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from syncer import __version__
@@ -22,17 +21,21 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-# One statement, and local to the transaction: so it also holds behind a pooler that hands out a
-# different server connection for each one. A host that vanished holds its row locks for no longer
-# than the idle timeout. The history holds times as text, hence the zone.
-_BEGIN = text("""
-    SELECT
-        set_config('search_path', quote_ident(cast(:schema AS text)), true),
-        set_config('lock_timeout', cast(:lock_timeout AS text), true),
-        set_config('statement_timeout', cast(:statement_timeout AS text), true),
-        set_config('idle_in_transaction_session_timeout', '60s', true),
-        set_config('TimeZone', 'UTC', true)
-""")
+# One message, and local to the transaction: so it also holds behind a pooler that hands out a
+# different server connection for each one. Whatever the role's default is, a statement sees what
+# others committed while it waited for a lock. A host that vanished holds its row locks for no
+# longer than the idle timeout. The history holds times as text, hence the zone.
+_BEGIN = """
+    BEGIN ISOLATION LEVEL READ COMMITTED;
+    SET LOCAL search_path TO {schema};
+    SET LOCAL lock_timeout TO '{lock_timeout_ms:.0f}ms';
+    SET LOCAL statement_timeout TO '{statement_timeout_ms:.0f}ms';
+    SET LOCAL idle_in_transaction_session_timeout TO '60s';
+    SET LOCAL TimeZone TO 'UTC'
+"""
+
+# The key of what the pool notes about a connection.
+_HAS_BEGUN = "syncer has begun a transaction on it"
 
 # The server's own timeout comes first, unless the server or the network is gone.
 _ANSWER_GRACE_S = 15.0
@@ -72,22 +75,20 @@ class Database:
         except ValueError as error:
             self.where = "the configured URL"
             self._malformed = str(error)
-        self._settings = {
-            "schema": schema,
-            "lock_timeout": f"{lock_timeout_s * 1000:.0f}ms",
-            "statement_timeout": f"{statement_timeout_s * 1000:.0f}ms",
-        }
+        self._begin_text = _BEGIN.format(
+            schema='"{}"'.format(schema.replace('"', '""')),
+            lock_timeout_ms=lock_timeout_s * 1000,
+            statement_timeout_ms=statement_timeout_s * 1000,
+        )
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect_for_pool,
-            # Whatever the role's default is: waiting for a lock, then seeing what it guarded.
-            isolation_level="READ COMMITTED",
+            # Beginning and ending is done here, each with one message.
+            isolation_level="AUTOCOMMIT",
             pool_size=pool_size,
             max_overflow=0,
             # Long enough for each of the others to finish a statement.
             pool_timeout=2 * statement_timeout_s,
-            # A restarted server costs one more round trip instead of a failed sync.
-            pool_pre_ping=True,
             # Error texts would carry invoices.
             hide_parameters=True,
         )
@@ -130,9 +131,18 @@ class Database:
         and cancellation pass through.
         """
         with translated_errors(self.where):
-            async with self._engine.begin() as conn:
-                await conn.execute(_BEGIN, self._settings)
-                yield conn
+            async with self._engine.connect() as conn:
+                driver = await self._begin(conn)
+                try:
+                    yield conn
+                    await driver.execute("COMMIT")
+                except Exception:
+                    await _roll_back(driver)
+                    raise
+                except BaseException:
+                    # Cancelled: nobody has the time to wait for an answer.
+                    driver.terminate()
+                    raise
 
     async def close(self) -> None:
         """Close the pool's connections, within about a second also where nobody answers."""
@@ -145,6 +155,39 @@ class Database:
         connection = await self.connect(answer_timeout_s=self._answer_timeout_s)
         self._pooled.add(connection)
         return connection
+
+    async def _begin(self, conn: AsyncConnection) -> asyncpg.Connection:
+        """Begin, which also shows whether the server is still there.
+
+        What the pool kept may have been lost since, as with a server that was restarted. Nothing
+        is lost with it yet, so another connection takes its place, at last one that is new.
+        """
+        while True:
+            pooled = await conn.get_raw_connection()
+            driver: asyncpg.Connection = pooled.driver_connection
+            is_new = _HAS_BEGUN not in pooled.info
+            pooled.info[_HAS_BEGUN] = True
+            try:
+                await driver.execute(self._begin_text)
+            except BaseException as error:
+                driver.terminate()
+                if is_new or not isinstance(error, DRIVER_ERRORS):
+                    raise
+                await conn.invalidate(error)
+            else:
+                return driver
+
+
+async def _roll_back(driver: asyncpg.Connection) -> None:
+    """End the transaction, where that cannot be done by ending the connection."""
+    if not driver.is_in_transaction():
+        return
+    try:
+        await driver.execute("ROLLBACK", timeout=_ANSWER_GRACE_S)
+    except BaseException as error:
+        driver.terminate()
+        if not isinstance(error, DRIVER_ERRORS):
+            raise
 
 
 async def _say_farewell(connection: asyncpg.Connection) -> None:
