@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 from syncer.errors import DatabaseError
@@ -12,7 +13,6 @@ from syncer.store.retries import ATTEMPTS, repeat
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from datetime import datetime
     from types import TracebackType
     from uuid import UUID
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RUN_KEY = "syncer:run:%I:%s"
 _ACCOUNT_KEY = "syncer:account:%I:%s"
 
-_LOCK = "hashtextextended(format($1::text, $2::text, $3::text), 0)"
+_LOCK = "hashtextextended(format({key}, {schema}, {name}), 0)"
 
 # Read committed, whatever the role's default is: any other level keeps a snapshot for the whole
 # transaction, which would hold back vacuum.
@@ -52,14 +52,11 @@ _BEGIN = """
 _HOLD_RUN = f"SELECT pg_advisory_lock_shared({_LOCK})"
 
 _TRY_ACCOUNT = f"""
-    SELECT CASE WHEN pg_try_advisory_lock({_LOCK}) THEN clock_timestamp() END AS taken_at
+    SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
+    WHERE pg_try_advisory_lock({_LOCK})
 """
 
 _RELEASE_ACCOUNT = f"SELECT pg_advisory_unlock({_LOCK})"
-
-# The driver leaves a statement with values open, and its snapshot with it. One without any, which
-# travels by the simple protocol, ends that.
-_LET_GO_OF_SNAPSHOT = "SELECT"
 
 _ANSWER_TIMEOUT_S = 15.0
 # Short, because leaving is part of a drain, which has ten seconds in all.
@@ -119,9 +116,8 @@ class Locks:
 
         The same session would get it twice, so a run asks no more once it has it.
         """
-        row = await self._ask(_TRY_ACCOUNT, _ACCOUNT_KEY, account_id)
-        taken_at: datetime | None = row["taken_at"]
-        return taken_at
+        taken_at = await self._ask(_TRY_ACCOUNT, _ACCOUNT_KEY, account_id)
+        return datetime.fromisoformat(taken_at) if taken_at else None
 
     async def release_account(self, account_id: str) -> None:
         """Let another session have the account."""
@@ -137,20 +133,30 @@ class Locks:
             raise
         return connection
 
-    async def _ask(self, query: str, key: str, name: str) -> asyncpg.Record:
+    async def _ask(self, query: str, key: str, name: str) -> str:
         async with self._mutex:
-            try:
-                return await self._ask_once(query, key, name)
-            except DatabaseError:
-                # Whatever it was, the transaction is over.
-                await self._reconnect()
-                return await self._ask_once(query, key, name)
+            # Where it is known to be lost, the driver's way to copy ends in a defect of its own.
+            if not self._connection.is_closed():
+                with suppress(DatabaseError):
+                    return await self._ask_once(query, key, name)
+            # Whatever it was, the transaction is over.
+            await self._reconnect()
+            return await self._ask_once(query, key, name)
 
-    async def _ask_once(self, query: str, key: str, name: str) -> asyncpg.Record:
+    async def _ask_once(self, query: str, key: str, name: str) -> str:
+        """Return the answer as text, empty where there is no row."""
+        answer = bytearray()
+
+        async def take(received: bytes) -> None:
+            answer.extend(received)
+
+        # COPY travels by the simple protocol, in one message. Any other statement with an answer
+        # stays open, and its snapshot with it, until the next one.
+        schema = self._database.schema
+        query = query.format(key=_literal(key), schema=_literal(schema), name=_literal(name))
         with translated_errors(self._database.where):
-            row = await self._connection.fetchrow(query, key, self._database.schema, name)
-            await self._connection.execute(_LET_GO_OF_SNAPSHOT)
-            return row
+            await self._connection.copy_from_query(query, output=take)
+        return answer.decode().rstrip("\n")
 
     async def _reconnect(self) -> None:
         # One that is merely too slow to answer would keep its locks.
@@ -167,3 +173,8 @@ class Locks:
             # The next call tries again, rather than go on without the run's lock.
             self._connection.terminate()
             raise
+
+
+def _literal(value: str) -> str:
+    r"""Quote a text, also where the role has it that a plain '\' escapes what follows."""
+    return "E'{}'".format(value.replace("\\", "\\\\").replace("'", "''"))

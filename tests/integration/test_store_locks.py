@@ -117,7 +117,7 @@ async def test_accounts_walked_concurrently_survive_one_loss(database: Database)
     [
         # The first call waits for the server, the second one no more.
         ("BEGIN ", [0.5, 1, 2, 4], 5 + 1),
-        ("SELECT pg_advisory_lock_shared(", [], 1 + 1),
+        ("COPY (SELECT pg_advisory_lock_shared(", [], 1 + 1),
     ],
     ids=["beginning", "lock of the run"],
 )
@@ -188,6 +188,38 @@ async def test_each_schema_has_its_own_locks(database_dsn: str, database: Databa
     async with Locks(database) as ours, Locks(elsewhere) as theirs:
         assert await ours.try_account(ACCOUNT) is not None
         assert await theirs.try_account(ACCOUNT) is not None
+
+
+async def test_a_lock_is_the_same_however_the_role_writes_texts_and_times(
+    database_dsn: str, database: Database
+) -> None:
+    name = name_of(database_dsn)
+    for setting in (
+        "standard_conforming_strings = off",
+        "TimeZone = 'Asia/Kathmandu'",
+        "DateStyle = 'German'",
+    ):
+        await change(database, f"ALTER DATABASE {name} SET {setting}")
+    schema, account_id = "O'Brien\\'s \"{schema}\" \N{SNOWMAN}", "\\'); SELECT 'x"
+    async with Locks(Database(database_dsn, schema=schema)) as locks:
+        before = await database_clock(database)
+        taken_at = await locks.try_account(account_id)
+        assert taken_at is not None
+        assert before < taken_at < await database_clock(database)
+        assert taken_at.utcoffset() == timedelta(0)
+        assert await fetch(
+            database,
+            """SELECT hashtextextended(format('syncer:account:%I:%s',
+                    cast(:schema AS text), cast(:account_id AS text)), 0) AS key
+                INTERSECT
+                SELECT cast(classid AS bigint) << 32 | cast(objid AS bigint) FROM pg_locks
+                WHERE locktype = 'advisory'
+            """,
+            schema=schema,
+            account_id=account_id,
+        )
+        await locks.release_account(account_id)
+        assert await fetch(database, HELD) == [{"locks": 0}]
 
 
 async def test_a_run_and_an_account_of_the_same_name_do_not_collide(database: Database) -> None:
