@@ -190,12 +190,13 @@ async def test_each_schema_has_its_own_locks(database_dsn: str, database: Databa
         assert await theirs.try_account(ACCOUNT) is not None
 
 
+@pytest.mark.parametrize("conforming", ["on", "off"])
 async def test_a_lock_is_the_same_however_the_role_writes_texts_and_times(
-    database_dsn: str, database: Database
+    database_dsn: str, database: Database, conforming: str
 ) -> None:
     name = name_of(database_dsn)
     for setting in (
-        "standard_conforming_strings = off",
+        f"standard_conforming_strings = {conforming}",
         "TimeZone = 'Asia/Kathmandu'",
         "DateStyle = 'German'",
     ):
