@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import ARRAY, Text, cast, func, insert, select, text, update
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from syncer.errors import DatabaseError, Reason, Superseded
 from syncer.store.locks import RUN_KEY
-from syncer.store.tables import account_syncs, sync_runs, sync_state
+from syncer.store.tables import account_syncs, sync_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +53,76 @@ WHERE sync_runs.id = dead.id
 RETURNING sync_runs.id
 """)
 
+# A start in the future comes from a clock that was set back since, and would block for ever.
+_FENCE = text("""
+SELECT
+    consecutive_failures,
+    coalesce(
+        last_started_at > cast(:started_at AS timestamptz) AND last_started_at <= clock_timestamp(),
+        false
+    ) AS superseded
+FROM sync_state
+WHERE account_id = cast(:account_id AS text)
+FOR UPDATE
+""")
+
+_FIRST_STATE = text("""
+INSERT INTO sync_state (account_id, account_name)
+VALUES (cast(:account_id AS text), cast(:account_id AS text))
+ON CONFLICT DO NOTHING
+""")
+
+# A row comes back where everything that was to be written has been.
+_RECORD = text("""
+WITH walk AS (
+    UPDATE account_syncs SET
+        started_at = cast(:started_at AS timestamptz),
+        finished_at = clock_timestamp(),
+        status = cast(:status AS text),
+        reason = cast(:reason AS text),
+        pages = cast(:pages AS integer),
+        requests = cast(:requests AS integer),
+        retries = cast(:retries AS integer),
+        fetched = cast(:fetched AS integer),
+        inserted = cast(:inserted AS integer),
+        updated = cast(:updated AS integer),
+        unchanged = cast(:unchanged AS integer),
+        missing = cast(:missing AS integer),
+        rejected = cast(:rejected AS integer),
+        total_reported = cast(:total_reported AS bigint),
+        error_kind = cast(:error_kind AS text),
+        error = cast(:error AS text),
+        http_status = cast(:http_status AS integer),
+        cf_ray = cast(:cf_ray AS text)
+    WHERE run_id = cast(:run_id AS uuid) AND account_id = cast(:account_id AS text)
+    RETURNING *, status = 'complete' AS complete
+),
+state AS (
+    UPDATE sync_state SET
+        account_name = cast(:account_name AS text),
+        last_run_id = walk.run_id,
+        last_started_at = coalesce(walk.started_at, last_started_at),
+        last_finished_at = walk.finished_at,
+        last_status = walk.status,
+        last_complete_at = CASE WHEN complete THEN walk.finished_at ELSE last_complete_at END,
+        complete_as_of = CASE WHEN complete THEN walk.started_at ELSE complete_as_of END,
+        last_error_kind = CASE WHEN NOT complete THEN walk.error_kind END,
+        last_error = CASE WHEN NOT complete THEN walk.error END,
+        consecutive_failures = CASE WHEN complete THEN 0 ELSE consecutive_failures + 1 END,
+        pages = walk.pages,
+        invoices_fetched = walk.fetched,
+        total_reported = walk.total_reported,
+        stale_after = cast(:stale_after AS interval),
+        last_tick = cast(:tick AS timestamptz)
+    FROM walk
+    WHERE sync_state.account_id = walk.account_id AND walk.status <> 'skipped'
+    RETURNING sync_state.account_id
+)
+SELECT account_id FROM walk WHERE status = 'skipped'
+UNION ALL
+SELECT account_id FROM state
+""")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountRecord:
@@ -87,9 +156,12 @@ class AccountRecord:
     cf_ray: str | None = None
 
 
+_RECORDED = [field.name for field in fields(AccountRecord)]
+
+
 @dataclass(frozen=True, slots=True)
 class PreviousState:
-    """How an account stood before a record; 0 where nothing was recorded yet."""
+    """How an account stands before a walk is stored; 0 where nothing was recorded yet."""
 
     consecutive_failures: int = 0
 
@@ -164,25 +236,22 @@ async def abandon_dead_runs(conn: AsyncConnection) -> list[UUID]:
     return list((await conn.execute(_ABANDON, {"run_key": RUN_KEY})).scalars())
 
 
-async def fence_account(conn: AsyncConnection, account_id: str, started_at: datetime) -> None:
+async def fence_account(
+    conn: AsyncConnection, account_id: str, started_at: datetime
+) -> PreviousState:
     """Lock the account's state row until the transaction ends, making it where there is none.
 
     `started_at` is what `Locks.try_account` told. Raises Superseded when a walk that began later is
     stored already: this one lost its lock meanwhile, and must not overwrite what is newer.
     """
-    row = {"account_id": account_id, "account_name": account_id}
-    await conn.execute(upsert(sync_state).values(row).on_conflict_do_nothing())
-    # A start in the future comes from a clock that was set back since, and would block for ever.
-    newer = (
-        select(
-            (sync_state.c.last_started_at > started_at)
-            & (sync_state.c.last_started_at <= func.clock_timestamp())
-        )
-        .where(sync_state.c.account_id == account_id)
-        .with_for_update()
-    )
-    if (await conn.execute(newer)).scalar_one():
+    values = {"account_id": account_id, "started_at": started_at}
+    state = (await conn.execute(_FENCE, values)).one_or_none()
+    if state is None:
+        await conn.execute(_FIRST_STATE, {"account_id": account_id})
+        state = (await conn.execute(_FENCE, values)).one()
+    if state.superseded:
         raise Superseded(f"account {account_id}: a walk that began later is stored already")
+    return PreviousState(state.consecutive_failures)
 
 
 async def recorded(
@@ -212,76 +281,15 @@ async def record_account(
     *,
     stale_after: timedelta,
     tick: datetime | None = None,
-) -> PreviousState:
+) -> None:
     """Finish the account's row of the run, and unless it was skipped bring its state up to date.
 
     `stale_after` is the age of the last complete walk past which the account counts as stale,
     `tick` the time on the schedule that the run stands for, None where it is not scheduled. Call
     `fence_account` before it in the same transaction unless the account was skipped. Raises
-    DatabaseError where `begin_run` wrote no row for the account.
+    DatabaseError where `begin_run` wrote no row for the account, or there is no state.
     """
-    found = await conn.execute(
-        select(sync_state.c.consecutive_failures).where(
-            sync_state.c.account_id == record.account_id
-        )
-    )
-    previous = PreviousState(found.scalar_one_or_none() or 0)
-    finished_at = await _finish_walk(conn, record)
-    if record.status != "skipped":
-        state = _state_after(record, previous, finished_at)
-        state |= {"stale_after": stale_after, "last_tick": tick}
-        await conn.execute(
-            upsert(sync_state)
-            .values(state | {"account_id": record.account_id})
-            .on_conflict_do_update(index_elements=[sync_state.c.account_id], set_=state)
-        )
-    return previous
-
-
-async def _finish_walk(conn: AsyncConnection, record: AccountRecord) -> datetime:
-    outcome = asdict(record)
-    for name in ("run_id", "account_id", "account_name"):
-        del outcome[name]
-    finished = await conn.execute(
-        update(account_syncs)
-        .where(
-            account_syncs.c.run_id == record.run_id,
-            account_syncs.c.account_id == record.account_id,
-        )
-        .values(outcome | {"finished_at": func.clock_timestamp()})
-        .returning(account_syncs.c.finished_at)
-    )
-    finished_at: datetime | None = finished.scalar_one_or_none()
-    if finished_at is None:
+    values = {name: getattr(record, name) for name in _RECORDED}
+    written = await conn.execute(_RECORD, values | {"stale_after": stale_after, "tick": tick})
+    if written.one_or_none() is None:
         raise DatabaseError(f"account {record.account_id} is not part of run {record.run_id}")
-    return finished_at
-
-
-def _state_after(
-    record: AccountRecord, previous: PreviousState, finished_at: datetime
-) -> dict[str, object]:
-    """Columns of `sync_state` that the record changes."""
-    state: dict[str, object] = {
-        "account_name": record.account_name,
-        "last_run_id": record.run_id,
-        "last_finished_at": finished_at,
-        "last_status": record.status,
-        "pages": record.pages,
-        "invoices_fetched": record.fetched,
-        "total_reported": record.total_reported,
-    }
-    if record.started_at is not None:
-        state["last_started_at"] = record.started_at
-    if record.status == "complete":
-        return state | {
-            "last_complete_at": finished_at,
-            "complete_as_of": record.started_at,
-            "last_error_kind": None,
-            "last_error": None,
-            "consecutive_failures": 0,
-        }
-    return state | {
-        "last_error_kind": record.error_kind,
-        "last_error": record.error,
-        "consecutive_failures": previous.consecutive_failures + 1,
-    }

@@ -180,7 +180,7 @@ class AccountSync:
 
         async def write(conn: AsyncConnection) -> AccountRecord:
             nonlocal previous
-            await fence_account(conn, account.id, started_at)
+            previous = await fence_account(conn, account.id, started_at)
             counts = await store_walk(conn, account.id, self.recorder.run_id, batch, last)
             doubted = plain_outcome("incomplete", Reason.MASS_DISAPPEARANCE)
             record = self.recorder.record_of(
@@ -190,7 +190,7 @@ class AccountSync:
                 walk=walk,
                 counts=counts,
             )
-            previous = await self.recorder.record(conn, record)
+            await self.recorder.record(conn, record)
             return record
 
         record = await self.recorder.commit(account, write)

@@ -11,7 +11,6 @@ from syncer.errors import Reason, Superseded
 from syncer.store.invoices import MergeCounts
 from syncer.store.journal import (
     AccountRecord,
-    PreviousState,
     fence_account,
     record_account,
     recorded,
@@ -65,9 +64,9 @@ class Recorder:
 
         return await repeat(work, sleep=self.stop.pause)
 
-    async def record(self, conn: AsyncConnection, record: AccountRecord) -> PreviousState:
-        """Record an outcome in the caller's transaction; how the account stood before."""
-        return await record_account(conn, record, stale_after=self.stale_after, tick=self.tick)
+    async def record(self, conn: AsyncConnection, record: AccountRecord) -> None:
+        """Record an outcome in the caller's transaction."""
+        await record_account(conn, record, stale_after=self.stale_after, tick=self.tick)
 
     async def note(
         self,

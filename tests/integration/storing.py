@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Where the storing of an account stands when the blow falls: at the account's state, which it locks
 # first, or when invoices and history are written and only the journal is still to come.
-AT_THE_FENCE = "LOCK TABLE sync_state IN SHARE ROW EXCLUSIVE MODE"
+AT_THE_FENCE = "LOCK TABLE sync_state IN EXCLUSIVE MODE"
 AT_THE_JOURNAL = "LOCK TABLE account_syncs IN SHARE ROW EXCLUSIVE MODE"
 
 # Counts how often the invoices of an account are about to be written, whatever becomes of it.
