@@ -48,6 +48,8 @@ class Recorder:
     stop: Stop
     _postponed: list[AccountRecord] = field(default_factory=list)
     _left_out: dict[Reason, list[str]] = field(default_factory=lambda: defaultdict(list))
+    # Ids of the accounts that a commit may have recorded, whether or not its answer came.
+    _tried: set[str] = field(default_factory=set)
 
     async def commit(
         self, account: Account, write: Callable[[AsyncConnection], Awaitable[AccountRecord]]
@@ -59,7 +61,10 @@ class Recorder:
 
         async def work() -> AccountRecord:
             async with self.database.transaction() as conn:
-                done = await recorded(conn, self.run_id, account.id, account.name)
+                done = None
+                if account.id in self._tried:
+                    done = await recorded(conn, self.run_id, account.id, account.name)
+                self._tried.add(account.id)
                 return done or await write(conn)
 
         return await repeat(work, sleep=self.stop.pause)
