@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass, field
-from itertools import count
 from typing import TYPE_CHECKING, Final, cast
 
 import aiohttp
@@ -14,6 +13,7 @@ import structlog
 from aiohttp.http_exceptions import ContentEncodingError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
+from syncer.attempts import attempt
 from syncer.cloudflare.certificates import why_distrusted
 from syncer.cloudflare.gates import Gate, Gates
 from syncer.cloudflare.headers import rate_limits, ray_id
@@ -137,19 +137,12 @@ class CloudflareClient:
         Retries what is worth retrying, waits for the credential's budget, and raises the last
         `CloudflareError` when neither helps.
         """
-        # Most pages need no second attempt, and tenacity costs half as much as a request.
-        try:
-            return await self._attempt(account, query, tally, known)
-        except CloudflareError as error:
-            first = error
-        attempts = count(1)
+        return await attempt(
+            lambda: self._attempt(account, query, tally, known), lambda: self._retrying(tally)
+        )
 
-        async def attempt() -> Page:
-            if next(attempts) == 1:
-                raise first
-            return await self._attempt(account, query, tally, known)
-
-        retrying = AsyncRetrying(
+    def _retrying(self, tally: Tally) -> AsyncRetrying:
+        return AsyncRetrying(
             stop=stop_after_attempt(self._settings.max_attempts),
             retry=retry_if_exception(_is_retryable),
             wait=self._wait_s,
@@ -157,7 +150,6 @@ class CloudflareClient:
             before_sleep=lambda state: _announce_retry(state, tally),
             reraise=True,
         )
-        return await retrying(attempt)
 
     async def _attempt(
         self, account: Account, query: Mapping[str, str], tally: Tally, known: Known

@@ -13,6 +13,7 @@ from tenacity import (
     wait_exponential,
 )
 
+from syncer.attempts import attempt
 from syncer.errors import DatabaseBusy, DatabaseUnreachable
 
 if TYPE_CHECKING:
@@ -40,7 +41,11 @@ async def repeat(
     A connection that is lost in a commit leaves open whether that took effect, so `work` has to be
     something that may be done twice. Raises the last error; `sleep` may cut its seconds short.
     """
-    retrying = AsyncRetrying(
+    return await attempt(work, lambda: _retrying(sleep, attempts))
+
+
+def _retrying(sleep: Callable[[float], Awaitable[None]], attempts: int) -> AsyncRetrying:
+    return AsyncRetrying(
         stop=stop_after_attempt(attempts),
         wait=wait_exponential(multiplier=FIRST_PAUSE_S),
         retry=retry_if_exception_type((DatabaseUnreachable, DatabaseBusy)),
@@ -48,7 +53,6 @@ async def repeat(
         sleep=sleep,
         reraise=True,
     )
-    return await retrying(work)
 
 
 def _announce(state: RetryCallState) -> None:
