@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from syncer.account import Credential
     from syncer.cloudflare.throttle import Throttle
@@ -16,11 +15,21 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Gate:
-    """A credential's budget, how many requests are about it, and how many of them wait for it."""
+    """A credential's budget, how many requests are about it, and how many of them wait for it.
+
+    A request is about it as a context manager.
+    """
 
     throttle: Throttle
     users: int = 0
     waiting: int = 0
+
+    def __enter__(self) -> Self:
+        self.users += 1
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.users -= 1
 
     @property
     def is_idle(self) -> bool:
@@ -36,19 +45,14 @@ class Gates:
         # The one that was used longest ago comes first.
         self._gates: dict[Credential, Gate] = {}
 
-    @contextmanager
-    def of(self, credential: Credential) -> Iterator[Gate]:
-        """Give the credential's gate for one request."""
+    def of(self, credential: Credential) -> Gate:
+        """Give the credential's gate, to be entered at once for one request."""
         gate = self._gates.pop(credential, None)
         if gate is None:
             self._forget_idle()
             gate = Gate(self._new_throttle())
         self._gates[credential] = gate
-        gate.users += 1
-        try:
-            yield gate
-        finally:
-            gate.users -= 1
+        return gate
 
     def _forget_idle(self) -> None:
         """Let go of credentials that were rotated away: a daemon lives for months."""
