@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -73,16 +74,21 @@ def rate_limits(headers: Mapping[str, str]) -> tuple[Limit, ...]:
     `Ratelimit: "default";r=50;t=30` (remaining, seconds to the reset) with its quota from
     `Ratelimit-Policy: "default";q=100;w=60`. Entries that cannot be read are passed over.
     """
-    quotas = {
-        name: parameters["q"]
-        for name, parameters in _entries(headers.get("Ratelimit-Policy", ""))
-        if "q" in parameters
-    }
+    limits = headers.get("Ratelimit")
+    if limits is None:
+        return ()
+    quotas = _quotas(headers.get("Ratelimit-Policy", ""))
     return tuple(
         Limit(parameters["r"], min(float(parameters["t"]), LONGEST_WAIT_S), quotas.get(name))
-        for name, parameters in _entries(headers.get("Ratelimit", ""))
+        for name, parameters in _entries(limits)
         if "r" in parameters and "t" in parameters
     )
+
+
+@lru_cache(maxsize=16)
+def _quotas(policy: str) -> Mapping[str, int]:
+    """Read each window's quota. One API says the same with every answer."""
+    return {name: parameters["q"] for name, parameters in _entries(policy) if "q" in parameters}
 
 
 def _entries(text: str) -> list[tuple[str, dict[str, int]]]:
