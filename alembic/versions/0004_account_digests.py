@@ -17,22 +17,31 @@ depends_on = None
 
 # What is in the digests is what the last walk stored. Whatever else becomes of a row, by whatever
 # hand, they tell nothing of the account any more; a walk that changes rows keeps its own after it.
-# Whoever may change invoices need have no rights on the digests for that.
+#
+# Whoever may change invoices need have no rights on the digests for that, and gets none: names of
+# the session's own, such as those of its temporary tables, mean nothing here. The schema's is asked
+# for each time, so that it may be renamed.
 _FORGET = """
 CREATE FUNCTION forget_account_digests() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
-        UPDATE account_digests SET version = 0;
+        EXECUTE format('UPDATE %I.account_digests SET version = 0', TG_TABLE_SCHEMA);
     ELSE
-        UPDATE account_digests SET version = 0
-        WHERE version <> 0 AND account_id IN (SELECT account_id FROM touched);
+        EXECUTE format(
+            'UPDATE %I.account_digests SET version = 0
+            WHERE version <> 0 AND account_id IN (SELECT account_id FROM touched)',
+            TG_TABLE_SCHEMA
+        );
     END IF;
     RETURN NULL;
 END
 $$
 """
+
+# A trigger needs it of nobody but who makes it, which others could do on a table of their own.
+_KEEP_TO_OURSELVES = "REVOKE EXECUTE ON FUNCTION forget_account_digests() FROM PUBLIC"
 
 _ON_UPDATE_AND_DELETE = """
 CREATE TRIGGER invoices_forget_on_{event} AFTER {event} ON invoices
@@ -82,6 +91,7 @@ def upgrade() -> None:
     # Digests cannot be compressed, so nobody should try.
     op.execute("ALTER TABLE account_digests ALTER pages SET STORAGE EXTERNAL")
     op.execute(_FORGET)
+    op.execute(_KEEP_TO_OURSELVES)
     op.execute(_ON_UPDATE_AND_DELETE.format(event="update"))
     op.execute(_ON_UPDATE_AND_DELETE.format(event="delete"))
     op.execute(_ON_TRUNCATE)
