@@ -142,3 +142,7 @@ class SchemaMismatch(DatabaseError):
 
 class Superseded(DatabaseError):
     """Another process stored a walk of this account that began later than ours."""
+
+
+class RowsChanged(DatabaseError):
+    """Somebody else changed the account's rows since it was known what is in them."""

@@ -17,6 +17,8 @@ depends_on = None
 
 # What is in the digests is what the last walk stored. Whatever else becomes of a row, by whatever
 # hand, they tell nothing of the account any more; a walk that changes rows keeps its own after it.
+# The row is written in any case, void or absent as it may be: so whoever comes while a walk is
+# being stored waits for its digests, and the walk sees who came before it.
 #
 # Whoever may change invoices need have no rights on the digests for that, and gets none: names of
 # the session's own, such as those of its temporary tables, mean nothing here. The schema's is asked
@@ -29,11 +31,14 @@ BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         EXECUTE format('UPDATE %I.account_digests SET version = 0', TG_TABLE_SCHEMA);
     ELSE
-        EXECUTE format(
-            'UPDATE %I.account_digests SET version = 0
-            WHERE version <> 0 AND account_id IN (SELECT account_id FROM touched)',
-            TG_TABLE_SCHEMA
-        );
+        EXECUTE format($insert$
+            INSERT INTO %I.account_digests (
+                account_id, version, run_id, compared_at, invoices, settled, pages
+            )
+            SELECT account_id, 0, gen_random_uuid(), now(), 0, false, ''
+            FROM (SELECT DISTINCT account_id FROM touched ORDER BY account_id) AS accounts
+            ON CONFLICT (account_id) DO UPDATE SET version = 0
+        $insert$, TG_TABLE_SCHEMA);
     END IF;
     RETURN NULL;
 END

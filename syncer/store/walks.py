@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import text
 
 from syncer.digests import NOTHING_KNOWN, VERSION, Known, PageDigests
-from syncer.errors import Superseded
+from syncer.errors import RowsChanged
 from syncer.store.invoices import merge_invoices
 
 if TYPE_CHECKING:
@@ -40,6 +40,25 @@ SELECT EXISTS (
 )
 """)
 
+# Whoever changes rows of the account from here on waits in the trigger for the end of the
+# transaction; who did so before, and has not committed, is waited for. Rows that others add
+# meanwhile are in no count, so that they show in the next walk.
+_HOLD = text("""
+SELECT
+    (SELECT count(*) FROM invoices WHERE account_id = cast(:account_id AS text)) AS invoices,
+    held.run_id IS NOT NULL AS is_held,
+    coalesce(
+        held.version = cast(:version AS int) AND held.run_id = cast(:run_id AS uuid), false
+    ) AS is_last
+FROM (VALUES (1)) AS always LEFT JOIN LATERAL (
+    SELECT version, run_id
+    FROM account_digests
+    WHERE account_id = cast(:account_id AS text)
+    FOR UPDATE
+) AS held ON true
+""")
+
+# Where there was nothing to hold, a row that is there now comes from the trigger.
 _KEEP = text("""
 INSERT INTO account_digests AS kept (
     account_id, version, run_id, compared_at, invoices, settled, pages
@@ -47,8 +66,7 @@ INSERT INTO account_digests AS kept (
 SELECT
     cast(:account_id AS text), cast(:version AS int), cast(:run_id AS uuid),
     coalesce(cast(:compared_at AS timestamptz), now()),
-    (SELECT count(*) FROM invoices WHERE account_id = cast(:account_id AS text)),
-    cast(:settled AS boolean), cast(:pages AS bytea)
+    cast(:invoices AS bigint), cast(:settled AS boolean), cast(:pages AS bytea)
 ON CONFLICT (account_id) DO UPDATE SET
     version = excluded.version,
     run_id = excluded.run_id,
@@ -56,6 +74,7 @@ ON CONFLICT (account_id) DO UPDATE SET
     invoices = excluded.invoices,
     settled = excluded.settled,
     pages = excluded.pages
+WHERE cast(:is_held AS boolean)
 """)
 
 _pages = msgspec.msgpack.Decoder(tuple[PageDigests, ...])
@@ -99,19 +118,22 @@ async def store_walk(
     """Store a walk that was decoded with what is known of the `last` one.
 
     The caller owns the transaction and holds the account's state row (`fence_account`). Raises
-    Superseded where rows were changed since, so that what was known of them is known no more.
+    RowsChanged where rows were changed since, so that what was known of them is known no more.
     """
-    if batch.unchanged:
-        values = {"account_id": account_id, "version": VERSION, "run_id": last.run_id}
-        if not (await conn.execute(_IS_LAST, values)).scalar_one():
-            raise Superseded(f"account {account_id}: its rows were changed during the walk")
-    is_settled = last.settles(batch)
-    counts = await merge_invoices(
-        conn, account_id, run_id, replace(batch, listed=None) if is_settled else batch
-    )
+    values = {"account_id": account_id, "version": VERSION, "run_id": last.run_id}
+    changed = RowsChanged(f"account {account_id}: its rows were changed during the walk")
+    if last.settles(batch):
+        # All of it is stored, and nothing will be written.
+        if batch.unchanged and not (await conn.execute(_IS_LAST, values)).scalar_one():
+            raise changed
+        return await merge_invoices(conn, account_id, run_id, replace(batch, listed=None))
+    held = (await conn.execute(_HOLD, values)).one()
+    if batch.unchanged and not held.is_last:
+        raise changed
+    counts = await merge_invoices(conn, account_id, run_id, batch)
     if batch.digests == ():
         return counts  # not even one page came, at the last attempt
-    settled = is_settled or (batch.listed is not None and not counts.withheld)
+    settled = batch.listed is not None and not counts.withheld
     digests = () if batch.digests is None else batch.digests
     is_known = (digests, settled) == (last.known.pages, last.settled)
     if not is_known or counts.inserted or counts.updated or counts.missing:
@@ -120,8 +142,10 @@ async def store_walk(
             "version": VERSION,
             "run_id": run_id,
             "compared_at": last.compared_at,
+            "invoices": held.invoices + counts.inserted,
             "settled": settled,
             "pages": msgspec.msgpack.encode(digests),
+            "is_held": held.is_held,
         }
         await conn.execute(_KEEP, kept)
     return counts

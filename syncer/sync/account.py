@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import structlog
 from structlog.contextvars import bound_contextvars
 
+from syncer.cloudflare.client import Tally
 from syncer.cloudflare.walk import Walk, WalkSettings, walk_account
-from syncer.errors import DatabaseError, Reason, Superseded
+from syncer.errors import DatabaseError, Reason, RowsChanged, Superseded
 from syncer.store.invoices import Batch
 from syncer.store.journal import PreviousState, fence_account
 from syncer.store.retries import repeat
@@ -127,23 +128,30 @@ class AccountSync:
             return False, await read_walk(conn, account.id, longest=longest)
 
     async def _sync_stale(
-        self, account: Account, started_at: datetime, last: StoredWalk
+        self,
+        account: Account,
+        started_at: datetime,
+        last: StoredWalk,
+        tally: Tally | None = None,
     ) -> AccountRecord:
         if account.problem:
             outcome = plain_outcome("failed", Reason.ACCESS_DENIED, account.problem)
             return await self.recorder.note(account, outcome, started_at=started_at)
-        walk, cut_short = await self._walk(account, last)
+        walk = Walk(last.known, tally or Tally())
+        cut_short = await self._walk(account, walk)
         try:
             return await self._store(account, started_at, walk, cut_short, last)
         except Superseded:
             raise
+        except RowsChanged:
+            # Where nothing is known, all is compared, and this does not come again.
+            return await self._sync_stale(account, started_at, StoredWalk(), walk.tally)
         except DatabaseError as error:
             outcome = plain_outcome("failed", Reason.STORAGE, str(error))
             return await self.recorder.note(account, outcome, started_at=started_at, walk=walk)
 
-    async def _walk(self, account: Account, last: StoredWalk) -> tuple[Walk, Reason | None]:
+    async def _walk(self, account: Account, walk: Walk) -> Reason | None:
         """Walk within the deadline; the reason says what cut it short, None where nothing did."""
-        walk = Walk(last.known)
 
         def on_page(pages: int, expected: int) -> None:
             self.observer.page_fetched(account, pages, expected)
@@ -153,8 +161,8 @@ class AccountSync:
                 with self.stop.cutting(deadline):
                     await walk_account(self.client, account, self.settings.walk, walk, on_page)
         except TimeoutError:
-            return walk, Reason.INTERRUPTED if self.stop.requested else Reason.TIMEOUT
-        return walk, None
+            return Reason.INTERRUPTED if self.stop.requested else Reason.TIMEOUT
+        return None
 
     async def _store(
         self,
