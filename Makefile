@@ -122,6 +122,9 @@ lock: $(LOCKED) ## Compile the requirement files anew; LOCK_ARGS=--upgrade for t
 	    --output-file requirements/dev.txt pyproject.toml
 	$(COMPILE) --constraint requirements/runtime.txt \
 	    --output-file requirements/fuzz.txt requirements/fuzz.in
+	for peer in benchmarks/peers/*/; do \
+	    $(COMPILE) --output-file "$${peer}requirements.txt" "$${peer}requirements.in" || exit; \
+	done
 
 .PHONY: image
 image: ## Build the container image syncer:VERSION
