@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from benchmarks.medians import Summary
     from benchmarks.results import Idle, Machine, Results, Start, Waited
 
+_LONGEST_LINE = 120
 _FIGURE = re.compile(r"-|[\d,]+(\.\d+)?%?")
 _SHOWN_SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "data_checksums")
 
@@ -35,14 +37,14 @@ _SYNC_HEADS = (
 )
 _GROWTH_HEADS = (
     "accounts",
-    "invoices of each",
+    "invoices each",
     "phase",
     "s",
-    "ms per account",
-    "us per invoice",
+    "ms/account",
+    "µs/invoice",
     "CPU s",
     "MB",
-    "kB per invoice",
+    "kB/invoice",
     "WAL MB",
     "disk MB",
 )
@@ -66,18 +68,17 @@ def blocks(results: Results) -> dict[str, str]:
 def machine(found: Machine, results: Results) -> Iterator[str]:
     """Say what it ran on, and with which versions."""
     settings = found.postgres
-    yield (
+    shown = ", ".join(f"`{name} = {settings[name]}`" for name in _SHOWN_SETTINGS)
+    text = (
         f"Measured {results.measured_at[:10]} with syncer {results.version} on {found.cores} cores"
-        f" of {found.cpu}, {found.memory_mb // 1024} GB,"
+        f" of {found.cpu}, {found.memory_mb // 1024} GB, Linux {found.kernel}, Python"
+        f" {found.python}, PostgreSQL {settings['server_version']} on {found.file_system} with"
+        f" {shown}."
     )
-    yield (
-        f"Linux {found.kernel}, Python {found.python}, PostgreSQL {settings['server_version']} on"
-        f" {found.file_system} with"
-    )
-    yield ", ".join(f"`{name} = {settings[name]}`" for name in _SHOWN_SETTINGS) + "."
     if results.peers:
         peers = "; ".join(f"{name} is {one.described()}" for name, one in results.peers.items())
-        yield f"Of the peers, {peers}."
+        text += f" Of the peers, {peers}."
+    yield from textwrap.wrap(text, _LONGEST_LINE, break_on_hyphens=False)
 
 
 def sync(measured: Sequence[Measurement]) -> Iterator[str]:
@@ -125,15 +126,15 @@ def _row(one: Summary, clients: dict[str, Summary]) -> list[str]:
 def _remarks(clients: dict[str, Summary]) -> Iterator[str]:
     syncer, copy = clients["syncer"], clients.get("COPY only")
     server_cpu_s = _number(syncer.of(lambda m: m.server_cpu_s), 2)
-    yield f"The server of the pages took {server_cpu_s} s of CPU for syncer."
+    text = f"The server of the pages took {server_cpu_s} s of CPU for syncer."
     if copy is not None:
-        yield (
-            f"Of COPY only: {_number(syncer.against(copy, lambda m: m.inside_s), 2)} times the"
-            f" time, {_number(syncer.against(copy, lambda m: m.wal_bytes), 2)} times the WAL."
-        )
-    last = syncer.runs[-1]
-    dead = ", ".join(f"{count:,} in `{name}`" for name, count in sorted(last.dead_rows.items()))
-    yield f"Dead rows of syncer, in its last run: {dead or 'none'}."
+        time = _number(syncer.against(copy, lambda m: m.inside_s), 2)
+        wal = _number(syncer.against(copy, lambda m: m.wal_bytes), 2)
+        text += f" Of COPY only, syncer took {time} times the time and {wal} times the WAL."
+    dead = syncer.runs[-1].dead_rows
+    named = ", ".join(f"{count:,} in `{name}`" for name, count in sorted(dead.items()))
+    text += f" Dead rows of syncer, in its last run: {named or 'none'}."
+    yield from textwrap.wrap(text, _LONGEST_LINE, break_on_hyphens=False)
 
 
 def growth(measured: Sequence[Measurement]) -> Iterator[str]:
