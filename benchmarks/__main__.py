@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import clients, daemon, growth, phases, report, waiting
+from benchmarks import clients, daemon, growth, page_sizes, phases, report, waiting
 from benchmarks.api import own_api
 from benchmarks.measure import Bench
 from benchmarks.postgres import own_postgres
@@ -36,6 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sync", action="store_true", help="the three phases; the default")
     parser.add_argument("--latency", action="store_true", help="with 25 ms for each request")
     parser.add_argument("--limit", action="store_true", help="under the API's limit")
+    parser.add_argument("--page-sizes", action="store_true", help="50 to 1,000 invoices a page")
     parser.add_argument("--growth", action="store_true", help="up to a million invoices")
     parser.add_argument("--start", action="store_true", help="the time to --help and to a request")
     parser.add_argument("--idle", type=float, metavar="SECONDS", help="what a daemon costs then")
@@ -54,10 +55,10 @@ def arguments() -> argparse.Namespace:
         given.runs, given.accounts, given.invoices = 1, 6, 220
     if given.all or given.quick:
         given.sync = given.latency = given.limit = given.start = True
-        given.growth = given.all
+        given.page_sizes = given.growth = given.all
         given.idle = given.idle or (1 if given.quick else 600)
     given.sync = given.sync or not any(
-        (given.latency, given.limit, given.growth, given.start, given.idle)
+        (given.latency, given.limit, given.page_sizes, given.growth, given.start, given.idle)
     )
     return given
 
@@ -87,6 +88,9 @@ def measure(given: argparse.Namespace) -> Results:
             with own_api(given.accounts * 9 // 10, given.invoices) as fewer:
                 limit = waiting.Limit(24, 1, (20,)) if given.quick else waiting.USUAL_LIMIT
                 results.limit.extend(waiting.under_limit(replace(bench, api=fewer), limit))
+        if given.page_sizes:
+            sizes = page_sizes.measure_page_sizes(bench, page_sizes.SIZES)
+            results.page_sizes.extend(sizes)
         if given.start:
             with own_api(1, 10) as small:
                 tries = 1 if given.quick else 10

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
+from benchmarks.pages import USUAL_PER_PAGE
 from benchmarks.processes import Failed, cpu_s, end, start
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Api:
         """The invoices of all accounts."""
         return self.accounts * self.invoices
 
-    def pages(self, per_page: int = 50) -> int:
+    def pages(self, per_page: int = USUAL_PER_PAGE) -> int:
         """Count the pages of all accounts."""
         return self.accounts * max(1, -(-self.invoices // per_page))
 

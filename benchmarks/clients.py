@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks.pages import USUAL_PER_PAGE
 from benchmarks.receive import CONNECTIONS
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Setting:
     """What differs between the configurations of syncer that are measured."""
 
     concurrent_requests: int = CONNECTIONS
+    per_page: int = USUAL_PER_PAGE
     # So high that it does not matter.
     requests: int = 1_000_000
     per: str = "5m"
@@ -93,6 +95,7 @@ def configuration(api: Api, dsn: str, setting: Setting) -> str:
         "cloudflare": {
             "base_url": api.base_url,
             "concurrent_requests": setting.concurrent_requests,
+            "per_page": setting.per_page,
         },
         "cloudflare.rate_limit": {"requests": setting.requests, "per": setting.per},
         "database": {"url": dsn},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import clients
+from benchmarks.pages import USUAL_PER_PAGE
 from benchmarks.processes import Failed, run_measured
 
 if TYPE_CHECKING:
@@ -78,11 +79,13 @@ def move_on(api: Api, phase: str) -> int:
     return int(api.tell("change")["changed"]) if phase == SOME else 0
 
 
-def require_counts(measured: Measurement, api: Api, changed: int) -> None:
+def require_counts(
+    measured: Measurement, api: Api, changed: int, *, per_page: int = USUAL_PER_PAGE
+) -> None:
     """Raise Failed unless syncer counted what happened, and asked once for each page."""
     first = measured.phase == FIRST
     wanted = {
-        "requests": api.pages(),
+        "requests": api.pages(per_page),
         "retries": 0,
         "fetched": api.rows,
         "inserted": api.rows if first else 0,
@@ -92,7 +95,7 @@ def require_counts(measured: Measurement, api: Api, changed: int) -> None:
         "rejected": 0,
         "accounts_complete": api.accounts,
     }
-    if measured.counts != wanted or measured.requests != api.pages():
+    if measured.counts != wanted or measured.requests != api.pages(per_page):
         raise Failed(
             f"{measured.phase}: syncer counted {measured.counts}, {wanted} was to be;"
             f" {measured.requests} requests came"

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks import clients, phases
 from benchmarks.api import own_api
+from benchmarks.markdown import table
 from benchmarks.measure import Bench
 from benchmarks.postgres import own_postgres
-from benchmarks.report import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from benchmarks.document import replace_blocks
+from benchmarks.markdown import table
 from benchmarks.measure import Measurement
 from benchmarks.medians import summaries
 from benchmarks.pages import Catalogue
 from benchmarks.phases import FIRST, PHASES
 from benchmarks.picture import draw, written
 from benchmarks.processes import Failed
-from benchmarks.report import sync, table
+from benchmarks.report_sync import sync
 from benchmarks.waiting import latency_bound_s, limit_bound_s
 
 MEASURED = Measurement(

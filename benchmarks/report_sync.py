@@ -1,0 +1,104 @@
+"""What all clients took in the three phases, beside each other, and on what machine. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.markdown import number, paragraph, table
+from benchmarks.medians import summaries
+from benchmarks.phases import PHASES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from benchmarks.measure import Measurement
+    from benchmarks.medians import Summary
+    from benchmarks.results import Machine, Results
+
+_SHOWN_SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "data_checksums")
+_SYNC_HEADS = (
+    "client",
+    "s",
+    "inside",
+    "of receiving",
+    "of syncer",
+    "CPU s",
+    "of syncer",
+    "PG CPU s",
+    "MB",
+    "WAL MB",
+    "dead",
+    "requests",
+)
+
+
+def machine(found: Machine, results: Results) -> Iterator[str]:
+    """Say what it ran on, and with which versions."""
+    settings = found.postgres
+    shown = ", ".join(f"`{name} = {settings[name]}`" for name in _SHOWN_SETTINGS)
+    text = (
+        f"Measured {results.measured_at[:10]} with syncer {results.version} on {found.cores} cores"
+        f" of {found.cpu}, {found.memory_mb // 1024} GB, Linux {found.kernel}, Python"
+        f" {found.python}, PostgreSQL {settings['server_version']} on {found.file_system} with"
+        f" {shown}."
+    )
+    if results.peers:
+        peers = "; ".join(f"{name} is {one.described()}" for name, one in results.peers.items())
+        text += f" Of the peers, {peers}."
+    yield from paragraph(text)
+
+
+def sync(measured: Sequence[Measurement]) -> Iterator[str]:
+    """Lay out each phase with all clients, in turn."""
+    for phase in PHASES:
+        clients = summaries(measured, phase)
+        if "syncer" not in clients:
+            continue
+        runs = {name: len(one.runs) for name, one in clients.items()}
+        yield ""
+        yield f"**{phase[0].upper()}{phase[1:]}** ({_runs(runs)})"
+        yield ""
+        yield from table(
+            _SYNC_HEADS,
+            [_row(one, clients) for one in clients.values()],
+        )
+        yield ""
+        yield from _remarks(clients)
+
+
+def _runs(runs: dict[str, int]) -> str:
+    usual = runs["syncer"]
+    others = [f"{count} of {name}" for name, count in runs.items() if count != usual]
+    return ", ".join([f"medians of {usual}", *others])
+
+
+def _row(one: Summary, clients: dict[str, Summary]) -> list[str]:
+    receiving, syncer = clients.get("receiving only"), clients.get("syncer")
+    return [
+        one.client,
+        number(one.of(lambda m: m.wall_s), 2),
+        number(one.of(lambda m: m.inside_s), 2),
+        number(one.against(receiving, lambda m: m.inside_s), 2),
+        number(one.against(syncer, lambda m: m.wall_s), 2),
+        number(one.of(lambda m: m.cpu_s), 2),
+        number(one.against(syncer, lambda m: m.cpu_s), 2),
+        number(one.of(lambda m: m.postgres_cpu_s), 2),
+        number(one.of(lambda m: m.peak_kb / 1024), 0),
+        number(one.of(lambda m: m.wal_bytes / 1e6), 2),
+        number(one.of(lambda m: sum(m.dead_rows.values())), 0),
+        number(one.of(lambda m: m.requests), 0),
+    ]
+
+
+def _remarks(clients: dict[str, Summary]) -> Iterator[str]:
+    syncer, copy = clients["syncer"], clients.get("COPY only")
+    server_cpu_s = number(syncer.of(lambda m: m.server_cpu_s), 2)
+    text = f"The server of the pages took {server_cpu_s} s of CPU for syncer."
+    if copy is not None:
+        time = number(syncer.against(copy, lambda m: m.inside_s), 2)
+        wal = number(syncer.against(copy, lambda m: m.wal_bytes), 2)
+        text += f" Of COPY only, syncer took {time} times the time and {wal} times the WAL."
+    dead = syncer.runs[-1].dead_rows
+    named = ", ".join(f"{count:,} in `{name}`" for name, count in sorted(dead.items()))
+    text += f" Dead rows of syncer, in its last run: {named or 'none'}."
+    yield from paragraph(text)
