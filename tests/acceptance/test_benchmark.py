@@ -54,7 +54,7 @@ async def test_the_quick_benchmark_counts_what_a_sync_may_cost(tmp_path: Path) -
     unchanged = sync["syncer", NOTHING]
     assert "invoices" not in unchanged.dead_rows
     assert unchanged.wal_bytes < 30_000 * ACCOUNTS < sync["COPY only", FIRST].wal_bytes
-    assert sync["syncer", SOME].dead_rows["invoices"] <= CHANGED
+    assert sync["syncer", SOME].dead_rows.get("invoices", 0) <= CHANGED
 
     waited = [one.measured for one in (*results.latency, *results.limit)]
     everything = [*results.sync, *waited]
@@ -87,7 +87,8 @@ async def test_an_interrupted_benchmark_leaves_nothing_running(tmp_path: Path) -
             _, stderr = await process.communicate()
     finally:
         await end(process)
-    assert stderr == b"benchmarks: interrupted\n"
+    assert stderr.endswith(b"benchmarks: interrupted\n")
+    assert b"Traceback" not in stderr
     assert process.returncode == 1
     assert len(started) > 3
     assert [pid for pid in started if Path("/proc", str(pid)).exists()] == []
