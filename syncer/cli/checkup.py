@@ -9,7 +9,7 @@ from syncer.app import database_exists, open_client, open_database, walk_setting
 from syncer.cli.codes import EXIT_DATABASE, EXIT_INCOMPLETE, EXIT_USAGE
 from syncer.cli.screen import say
 from syncer.cloudflare.client import Tally
-from syncer.cloudflare.walk import PageSource
+from syncer.cloudflare.page_source import PageSource
 from syncer.errors import CloudflareError, ConfigurationError, SyncerError
 from syncer.store.migrate import schema_state
 from syncer.store.privileges import missing_privileges, missing_tables

@@ -17,6 +17,7 @@ from syncer.attempts import attempt
 from syncer.cloudflare.certificates import why_distrusted
 from syncer.cloudflare.gates import Gate, Gates
 from syncer.cloudflare.headers import rate_limits, ray_id
+from syncer.cloudflare.page_size import GrantedPageSize
 from syncer.cloudflare.slots import Slots
 from syncer.cloudflare.throttle import Throttle
 from syncer.cloudflare.wire import Page, decode_page
@@ -111,6 +112,7 @@ class CloudflareClient:
         self._jitter = jitter
         self._gates = Gates(self._new_throttle)
         self.slots = Slots(settings.concurrent_requests)
+        self.granted = GrantedPageSize(clock)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=settings.concurrent_requests, ssl=settings.tls or True

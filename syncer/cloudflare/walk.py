@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from syncer.cloudflare.client import Tally
 from syncer.cloudflare.evidence import Evidence
+from syncer.cloudflare.page_size import KNOWN
+from syncer.cloudflare.page_source import PageSource
 from syncer.digests import NOTHING_KNOWN, Known, PageDigests
 from syncer.errors import (
     AccountNotFound,
     CloudflareError,
-    ParameterRefused,
     Reason,
     RequestRejected,
 )
@@ -34,10 +35,10 @@ MAX_WALKS: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalkSettings:
-    """What to ask for, and the bounds of one walk."""
+    """What to ask for, and the bounds of one walk; "auto": as many a page as the API grants."""
 
     invoice_type: str = "all"
-    per_page: int = 50
+    per_page: int | Literal["auto"] = KNOWN
     max_pages: int = 2000
     concurrency: int = 8
 
@@ -88,47 +89,6 @@ class Walk:
         return self.attempts[-1].total if self.attempts else None
 
 
-class PageSource:
-    """Asks for an account's pages with as many parameters as the API takes."""
-
-    def __init__(
-        self,
-        client: CloudflareClient,
-        account: Account,
-        settings: WalkSettings,
-        tally: Tally,
-        known: Known = NOTHING_KNOWN,
-    ) -> None:
-        self._client = client
-        self._account = account
-        self._settings = settings
-        self._tally = tally
-        self._known = known
-        self._undocumented = ["page", "per_page"]
-
-    @property
-    def pageable(self) -> bool:
-        """Whether the API takes the parameter `page`."""
-        return "page" in self._undocumented
-
-    async def first_page(self) -> Page:
-        """Fetch page 1, with fewer parameters where the API refuses one."""
-        while True:
-            try:
-                return await self.page(1)
-            except ParameterRefused:
-                if not self._undocumented:
-                    raise
-                self._undocumented.pop()
-
-    async def page(self, number: int) -> Page:
-        """Fetch one page, counted from 1."""
-        values = {"page": str(number), "per_page": str(self._settings.per_page)}
-        query = {"type": self._settings.invoice_type}
-        query |= {name: values[name] for name in self._undocumented}
-        return await self._client.fetch_page(self._account, query, self._tally, self._known)
-
-
 async def walk_account(
     client: CloudflareClient,
     account: Account,
@@ -143,19 +103,30 @@ async def walk_account(
     """
     source = PageSource(client, account, settings, walk.tally, walk.known)
     with client.slots.sharing(account.id):
-        for _ in range(MAX_WALKS):
-            # What a page was refused for before may be no page any more.
-            walk.tally.errors.clear()
-            evidence = Evidence(settings.max_pages)
-            walk.attempts.append(evidence)
-            refusal = await _Attempt(source, evidence, walk, on_page).run(settings.concurrency)
-            if walk.error is not None:
-                walk.reason = walk.error.reason
-                return
-            verdict = evidence.verdict()
-            # A page that is refused may be gone since the list became shorter.
-            if refusal is None and not verdict.again:
-                break
+        await _walk(source, settings, walk, on_page)
+        if walk.reason is not None and source.shrink(walk.reason):
+            walk.reason = walk.error = None
+            await _walk(source, settings, walk, on_page)
+            if walk.reason is None:
+                source.confirm()
+
+
+async def _walk(
+    source: PageSource, settings: WalkSettings, walk: Walk, on_page: Callable[[int, int], None]
+) -> None:
+    for _ in range(MAX_WALKS):
+        # What a page was refused for before may be no page any more.
+        walk.tally.errors.clear()
+        evidence = Evidence(settings.max_pages)
+        walk.attempts.append(evidence)
+        refusal = await _Attempt(source, evidence, walk, on_page).run(settings.concurrency)
+        if walk.error is not None:
+            walk.reason = walk.error.reason
+            return
+        verdict = evidence.verdict()
+        # A page that is refused may be gone since the list became shorter.
+        if refusal is None and not verdict.again:
+            break
     if refusal is not None:
         walk.error, walk.reason = refusal, refusal.reason
         return

@@ -111,7 +111,7 @@ class CloudflareSettings(_CredentialKeys):
     base_url: Annotated[str, BeforeValidator(values.read_base_url)] = (
         "https://api.cloudflare.com/client/v4"
     )
-    per_page: Annotated[int, values.whole_between(1, 1000)] = 50
+    per_page: Annotated[int | Literal["auto"], BeforeValidator(values.read_page_size)] = 50
     concurrent_requests: Annotated[int, values.whole_between(1, 1000)] = 8
     request_timeout: Annotated[timedelta, values.duration_between("10ms", "10m")] = timedelta(
         seconds=30

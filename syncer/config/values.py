@@ -6,7 +6,7 @@ import ipaddress
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -88,18 +88,29 @@ def duration_between(least: str, most: str) -> BeforeValidator:
 
 def whole_between(least: int, most: int) -> BeforeValidator:
     """Accept whole numbers from `least` to `most`, both included, or their digits."""
+    return BeforeValidator(lambda value: read_whole(value, least, most))
 
-    def read(value: object) -> int:
-        number: int | None = None
-        if isinstance(value, int) and not isinstance(value, bool):
-            number = value
-        elif isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", value):
-            number = int(value)  # from the environment
-        if number is None or not least <= number <= most:
-            raise ValueError(f"not a whole number from {least} to {most}")
-        return number
 
-    return BeforeValidator(read)
+def read_whole(value: object, least: int, most: int) -> int:
+    """Read a whole number from `least` to `most`, or its digits."""
+    number: int | None = None
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", value):
+        number = int(value)  # from the environment
+    if number is None or not least <= number <= most:
+        raise ValueError(f"not a whole number from {least} to {most}")
+    return number
+
+
+def read_page_size(value: object) -> int | Literal["auto"]:
+    """Accept a number of invoices that a page may have, or `"auto"`."""
+    if isinstance(value, str) and value.strip() == "auto":
+        return "auto"
+    try:
+        return read_whole(value, 1, 1000)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "auto"') from None
 
 
 def read_cron(value: object) -> str:

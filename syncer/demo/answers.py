@@ -37,7 +37,8 @@ class Settings:
     default_per_page: int = 50
     max_per_page: int = 50
     # Observed on other Cloudflare endpoints: 400 for a `per_page` that is too large.
-    oversized: Literal["clamp", "refuse"] = "clamp"
+    # "misplace" cuts a page that begins where it would uncut: what is between two is on none.
+    oversized: Literal["clamp", "refuse", "misplace"] = "clamp"
     # Inferred: `page` and `per_page` are undocumented and may one day be refused.
     refused_parameters: frozenset[str] = frozenset()
     # Observed on other Cloudflare endpoints: page 1 for ever.
@@ -67,11 +68,15 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The parameters of one request, checked; `per_page` is the granted one."""
+    """The parameters of one request, checked; `per_page` is the granted one.
+
+    A page begins `stride` invoices behind the one before it.
+    """
 
     invoice_type: str
     page: int
     per_page: int
+    stride: int
 
 
 def failure(status: int, *errors: JsonObject) -> Reply:
@@ -133,7 +138,9 @@ def read_query(query: Mapping[str, str], settings: Settings) -> Query | Reply:
         text = f"Number must be less than or equal to {settings.max_per_page}"
         return _invalid(text, "query", "per_page")
     page = counts["page"] if settings.page_parameter == "honoured" else 1
-    return Query(invoice_type, page, min(counts["per_page"], settings.max_per_page))
+    granted = min(counts["per_page"], settings.max_per_page)
+    stride = counts["per_page"] if settings.oversized == "misplace" else granted
+    return Query(invoice_type, page, granted, stride)
 
 
 def invoice_page(
@@ -147,7 +154,7 @@ def invoice_page(
     chosen = invoices
     if query.invoice_type != "all":
         chosen = [one for one in invoices if one.get("invoice_origin") == query.invoice_type]
-    last_page = max(1, math.ceil(len(chosen) / query.per_page))
+    last_page = max(1, math.ceil(len(chosen) / query.stride))
     page = query.page
     if page > last_page:
         match settings.past_the_end:
@@ -157,7 +164,8 @@ def invoice_page(
                 return terse_failure(404, {"code": 7002, "message": "Not Found"})
             case "last":
                 page = last_page
-    shown = chosen[(page - 1) * query.per_page : page * query.per_page]
+    start = (page - 1) * query.stride
+    shown = chosen[start : start + query.per_page]
     if settings.pdf_links == "anew":
         shown = [_with_new_link(invoice, issue) for invoice in shown]
     pagination: JsonObject = {
