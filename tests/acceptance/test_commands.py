@@ -9,6 +9,7 @@ import sys
 import asyncpg
 import pytest
 
+from syncer.demo.answers import Settings
 from syncer.demo.faults import EdgeError
 from tests.acceptance.program import Program
 from tests.documents import read
@@ -153,6 +154,19 @@ async def test_check_names_every_finding_and_writes_nothing(fresh_syncer: Progra
     assert (await fresh_syncer.run("check")).code == 1
     denied.logins = {"token-of-denied"}
     assert (await fresh_syncer.run("check")).code == 0
+
+
+@pytest.mark.slow
+async def test_check_and_sync_settle_for_the_page_size_that_the_api_grants(
+    syncer: Program,
+) -> None:
+    syncer.add("production", 120)
+    syncer.api.settings = Settings(oversized="refuse")
+    for command in ("check", "sync"):
+        finished = await syncer.run(command, SYNCER_CLOUDFLARE__PER_PAGE="auto")
+        assert finished.code == 0
+    sizes = [seen.query["per_page"] for seen in syncer.api.requests]
+    assert sizes == ["1000", "50", "1000", "50", "50", "50"]
 
 
 @pytest.mark.slow

@@ -140,6 +140,14 @@ async def test_a_page_size_that_is_too_large_may_be_refused(world: World) -> Non
     assert (await world.get(per_page=50)).status == 200
 
 
+async def test_a_page_that_is_cut_may_begin_where_it_would_without_the_cut(world: World) -> None:
+    world.api.settings = Settings(oversized="misplace")
+    first, second = [await world.get(page=page, per_page=100) for page in (1, 2)]
+    listed = [invoice["id"] for invoice in world.account.invoices]
+    assert (first.ids, second.ids) == (listed[:50], listed[100:120])
+    assert [got.pagination["has_more"] for got in (first, second)] == [True, False]
+
+
 async def test_the_default_page_size_is_a_setting(world: World) -> None:
     world.api.settings = Settings(default_per_page=20, max_per_page=100)
     assert len((await world.get()).ids) == 20

@@ -135,6 +135,7 @@ def test_every_finding_comes_at_once_and_says_what_would_be_right(tmp_path: Path
         auto_migrate = "maybe"
         schema = "pg_catalog"
         [cloudflare]
+        per_page = "most"
         rate_limit = 5
         tokn = "hunter2"
         [health]
@@ -159,6 +160,7 @@ def test_every_finding_comes_at_once_and_says_what_would_be_right(tmp_path: Path
         "sync.concurrent_accounts = 0: not a whole number from 1 to 1000",
         'sync.account_timeout = "2d": out of range; write a duration from 1s to 1d',
         "sync.max_pages = true: not a whole number from 1 to 1000000",
+        'cloudflare.per_page = "most": not a whole number from 1 to 1000, or "auto"',
         "cloudflare.rate_limit = 5: not a table of keys",
         'cloudflare.tokn: unknown key; did you mean "api_token"?',
         'database.schema = "pg_catalog": PostgreSQL keeps this name for itself; choose another',

@@ -54,6 +54,19 @@ def test_a_written_duration_reads_back(milliseconds: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "size"), [(1, 1), (1000, 1000), ("200", 200), ("auto", "auto"), (" auto ", "auto")]
+)
+def test_page_sizes(text: object, size: object) -> None:
+    assert values.read_page_size(text) == size
+
+
+@pytest.mark.parametrize("text", [0, 1001, True, None, "", "Auto", "all", 1.5])
+def test_what_is_no_page_size(text: object) -> None:
+    with pytest.raises(ValueError, match=r'^not a whole number from 1 to 1000, or "auto"$'):
+        values.read_page_size(text)
+
+
+@pytest.mark.parametrize(
     ("text", "address"),
     [
         ("", None),
