@@ -7,12 +7,11 @@ schema is not at the revision that this version needs.
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TypeVar
 
-import structlog
 import typer
 
 from syncer import __version__
@@ -21,7 +20,11 @@ from syncer.cli.output import Output
 from syncer.errors import ConfigurationError, DatabaseError, EmbeddedPostgresError, SyncerError
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from syncer.config import Settings
+
+Result = TypeVar("Result")
 
 _TYPER_INTERRUPTED: Final = 130
 
@@ -49,6 +52,8 @@ ConfigPath = Annotated[
 
 def main() -> None:
     """Run the command line; every error that a user can cause is one line on standard error."""
+    # What is imported stays, and looking for garbage in it takes as long as the imports themselves.
+    gc.disable()
     output = Output(sys.stdout)
     sys.stdout = output.as_text(sys.stdout)
     sys.stderr = Output(sys.stderr).as_text(sys.stderr)
@@ -117,8 +122,19 @@ def _configure_logs(settings: Settings) -> None:
 
 
 def _warn(settings: Settings) -> None:
+    from structlog import get_logger
+
     for finding in settings.warnings:
-        structlog.get_logger().warning("configuration.unwise", finding=finding)
+        get_logger().warning("configuration.unwise", finding=finding)
+
+
+def _carry_out(work: Coroutine[None, None, Result]) -> Result:
+    """Run what has been imported and made ready, which no collection looks at from now on."""
+    from asyncio import run
+
+    gc.freeze()
+    gc.enable()
+    return run(work)
 
 
 @app.command()
@@ -133,7 +149,7 @@ def run(context: typer.Context, config: ConfigPath = None) -> None:
     _warn(settings)
     from syncer.app import serve
 
-    asyncio.run(serve(settings))
+    _carry_out(serve(settings))
 
 
 @app.command()
@@ -156,7 +172,7 @@ def sync(
     from syncer.cli.screen import print_records, watching
 
     with watching(settings.log.format) as observer:
-        result = asyncio.run(sync_once(settings, account or [], observer))
+        result = _carry_out(sync_once(settings, account or [], observer))
     print_records(result.records)
     if not result.well:
         raise typer.Exit(EXIT_INCOMPLETE)
@@ -179,7 +195,7 @@ def migrate(
     from syncer.app import interruptible
     from syncer.cli.schema import check_schema, migrate_schema
 
-    asyncio.run(interruptible(check_schema(settings) if check else migrate_schema(settings)))
+    _carry_out(interruptible(check_schema(settings) if check else migrate_schema(settings)))
 
 
 @app.command()
@@ -193,7 +209,7 @@ def check(context: typer.Context, config: ConfigPath = None) -> None:
     from syncer.app import interruptible
     from syncer.cli.checkup import check_everything
 
-    code = asyncio.run(interruptible(check_everything(settings)))
+    code = _carry_out(interruptible(check_everything(settings)))
     if code:
         raise typer.Exit(code)
 
@@ -212,7 +228,7 @@ def status(
     from syncer.app import interruptible
     from syncer.cli.status import show_status
 
-    asyncio.run(interruptible(show_status(settings, as_json=as_json)))
+    _carry_out(interruptible(show_status(settings, as_json=as_json)))
 
 
 @app.command()
@@ -227,7 +243,7 @@ def health(context: typer.Context, config: ConfigPath = None) -> None:
 
     if settings.health.listen is None:
         _fail(["health.listen is off, so there is nobody to ask"], EXIT_INCOMPLETE)
-    elif not asyncio.run(probe(settings.health.listen)):
+    elif not _carry_out(probe(settings.health.listen)):
         host, port = settings.health.listen
         _fail([f"no live daemon answers on {host}:{port}"], EXIT_INCOMPLETE)
     else:
@@ -243,4 +259,4 @@ def demo() -> None:
     from syncer.app import interruptible
     from syncer.cli.tour import give_tour
 
-    asyncio.run(interruptible(give_tour()))
+    _carry_out(interruptible(give_tour()))
