@@ -73,7 +73,9 @@ def template(server_dsn: str) -> Iterator[str]:
     administer(server_dsn, f"CREATE DATABASE {name}")
 
     async def migrate() -> None:
-        await upgrade(Database(dsn_of(server_dsn, name)))
+        database = Database(dsn_of(server_dsn, name))
+        await upgrade(database)
+        await database.close()
 
     try:
         asyncio.run(migrate())

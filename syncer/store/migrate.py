@@ -1,18 +1,17 @@
-"""The schema's revision: which one a database is at, and how it gets to another."""
+"""The schema's revision: which one a database is at, and how it gets to another.
+
+Alembic is loaded where there is something to migrate: most starts only look.
+"""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -23,14 +22,17 @@ from syncer.store.failures import translated_errors
 from syncer.store.privileges import require_usable_schema
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
+    from alembic.config import Config
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from syncer.store.engine import Database
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGED_SCRIPTS = _PACKAGE / "_alembic"
+_SCRIPTS = _PACKAGED_SCRIPTS if _PACKAGED_SCRIPTS.is_dir() else _PACKAGE.parent / "alembic"
 
 # The wait for another process that migrates may be long; one for a table, behind which all its
 # readers queue, may not. All of it is the transaction's, and so is right behind a pooler as well.
@@ -101,7 +103,13 @@ async def upgrade(database: Database, revision: str = "head") -> tuple[SchemaSta
     stays locked. All migrations are one transaction: the schema is at the target then, or where it
     was.
     """
-    return await _migrate(database, partial(command.upgrade, revision=revision))
+    if revision in {"head", _revisions()[-1]}:
+        async with database.transaction() as conn:
+            # Nobody migrates away from there but by hand, and each run looks again.
+            state = _state_of(await _read_applied(conn))
+        if state.at_head:
+            return state, state
+    return await _migrate(database, "upgrade", revision)
 
 
 async def downgrade(database: Database, revision: str) -> tuple[SchemaState, SchemaState]:
@@ -109,7 +117,7 @@ async def downgrade(database: Database, revision: str) -> tuple[SchemaState, Sch
 
     Drops what later migrations made, with its rows. Raises what `upgrade` raises.
     """
-    return await _migrate(database, partial(command.downgrade, revision=revision))
+    return await _migrate(database, "downgrade", revision)
 
 
 async def schema_state(database: Database) -> SchemaState:
@@ -133,34 +141,40 @@ async def refuse_other_revision(conn: AsyncConnection) -> None:
 
 def migration_config(scripts: Path | None = None) -> Config:
     """Alembic's settings without a file; `scripts`: the directory of env.py and versions/."""
-    if scripts is None:
-        packaged = _PACKAGE / "_alembic"
-        scripts = packaged if packaged.is_dir() else _PACKAGE.parent / "alembic"
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     # Options take part in the interpolation of configparser.
-    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    config.set_main_option("script_location", str(scripts or _SCRIPTS).replace("%", "%%"))
     return config
 
 
 async def _migrate(
-    database: Database, move: Callable[[Config], None]
+    database: Database, direction: Literal["upgrade", "downgrade"], revision: str
 ) -> tuple[SchemaState, SchemaState]:
+    from alembic.util import CommandError  # noqa: PLC0415
+
     async with migration_connection(database) as conn:
         before = await _read_state(conn)
         if before.position is Position.UNKNOWN:
             raise SchemaMismatch(str(before))
-        config = migration_config()
         try:
-            await conn.run_sync(partial(_move, config=config, move=move))
+            await conn.run_sync(_move, direction, revision)
         except CommandError as error:
             raise SchemaMismatch(f"cannot migrate: {error}") from error
         after = await _read_state(conn)
     return before, after
 
 
-def _move(connection: Connection, *, config: Config, move: Callable[[Config], None]) -> None:
+def _move(
+    connection: Connection, direction: Literal["upgrade", "downgrade"], revision: str
+) -> None:
+    from alembic import command  # noqa: PLC0415
+
+    config = migration_config()
     config.attributes["connection"] = connection
-    move(config)
+    move = command.upgrade if direction == "upgrade" else command.downgrade
+    move(config, revision)
 
 
 @asynccontextmanager
@@ -188,11 +202,20 @@ async def migration_connection(database: Database) -> AsyncIterator[AsyncConnect
 
 
 async def _read_state(conn: AsyncConnection) -> SchemaState:
-    applied: list[str] = []
-    if (await conn.execute(_VERSIONS_EXIST)).scalar_one():
-        applied = list((await conn.execute(_VERSIONS)).scalars())
-    else:
+    applied = await _read_applied(conn)
+    if applied is None:
         await require_usable_schema(conn)
+    return _state_of(applied)
+
+
+async def _read_applied(conn: AsyncConnection) -> list[str] | None:
+    """Read the revisions that the schema is at; None where it knows of none, or is not there."""
+    if not (await conn.execute(_VERSIONS_EXIST)).scalar_one():
+        return None
+    return list((await conn.execute(_VERSIONS)).scalars())
+
+
+def _state_of(applied: list[str] | None) -> SchemaState:
     *earlier, head = _revisions()
     if not applied:
         return SchemaState(None, head, Position.EMPTY)
@@ -204,6 +227,6 @@ async def _read_state(conn: AsyncConnection) -> SchemaState:
 
 @cache
 def _revisions() -> tuple[str, ...]:
-    """Name the revisions of this version, the oldest first; they come from files that stay."""
-    scripts = ScriptDirectory.from_config(migration_config())
-    return tuple(reversed([script.revision for script in scripts.walk_revisions()]))
+    """Name the revisions of this version, the oldest first, which their files are named by."""
+    names = sorted(path.name for path in (_SCRIPTS / "versions").glob("[0-9]*_*.py"))
+    return tuple(name.partition("_")[0] for name in names)

@@ -24,12 +24,13 @@ from syncer.store.migrate import (
     SchemaState,
     downgrade,
     migration_config,
+    migration_connection,
     require_head,
     schema_state,
     upgrade,
 )
 from syncer.store.tables import VIEWS, metadata
-from tests.integration.stored import change, fetch
+from tests.integration.stored import change, fetch, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -266,14 +267,14 @@ async def test_a_missing_privilege_is_told(empty: Database, empty_dsn: str) -> N
     await change(empty, "REVOKE CREATE ON SCHEMA public FROM public")
     try:
         for schema, refusal in [("public", "schema public"), ("ledger", "database ")]:
-            limited = Database(limited_dsn, password="hunter2", schema=schema)
-            with pytest.raises(DatabaseError, match=rf"42501 .*: permission denied for {refusal}"):
-                await upgrade(limited)
+            async with opened(Database(limited_dsn, password="hunter2", schema=schema)) as limited:
+                with pytest.raises(DatabaseError, match=rf"42501 .*: .* denied for {refusal}"):
+                    await upgrade(limited)
         # A schema that is there needs no privilege on the database.
         await change(empty, "CREATE SCHEMA ledger")
         await change(empty, f"GRANT ALL ON SCHEMA ledger TO {role}")
-        limited = Database(limited_dsn, password="hunter2", schema="ledger")
-        assert await upgrade(limited) == (EMPTY, AT_HEAD)
+        async with opened(Database(limited_dsn, password="hunter2", schema="ledger")) as limited:
+            assert await upgrade(limited) == (EMPTY, AT_HEAD)
     finally:
         await change(empty, f"DROP OWNED BY {role}")
         await change(empty, f"DROP ROLE {role}")
@@ -292,6 +293,51 @@ async def test_logging_stays_as_it_was(empty: Database) -> None:
     await upgrade(empty)
     assert not ours.disabled
     assert logging.getLogger().handlers == handlers
+
+
+async def test_a_schema_that_is_at_head_waits_for_nobody(database: Database) -> None:
+    async with migration_connection(database):
+        assert await upgrade(database) == (AT_HEAD, AT_HEAD)
+        assert await upgrade(database, HEAD) == (AT_HEAD, AT_HEAD)
+
+
+def test_the_files_of_the_migrations_are_named_by_their_revisions() -> None:
+    chain = list(ScriptDirectory.from_config(migration_config()).walk_revisions())
+    names = [Path(script.path).name for script in reversed(chain)]
+    assert [name.partition("_")[0] for name in names] == [
+        script.revision for script in reversed(chain)
+    ]
+    assert names == sorted(names)
+
+
+WHAT_A_LOOK_LOADS = """
+import asyncio, sys
+from syncer.store.engine import Database
+from syncer.store.migrate import upgrade
+
+async def look():
+    database = Database(sys.argv[1])
+    await upgrade(database)
+    await database.close()
+
+asyncio.run(look())
+print("alembic" in sys.modules)
+"""
+
+
+async def test_a_look_at_a_schema_that_is_at_head_loads_no_alembic(
+    empty: Database, empty_dsn: str
+) -> None:
+    async def loads() -> str:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", WHAT_A_LOOK_LOADS, empty_dsn, stdout=asyncio.subprocess.PIPE
+        )
+        stdout, _ = await process.communicate()
+        return stdout.decode().strip()
+
+    assert await loads() == "True"
+    assert await schema_state(empty) == AT_HEAD
+    assert await loads() == "False"
 
 
 def test_the_scripts_may_lie_anywhere(tmp_path: Path) -> None:
