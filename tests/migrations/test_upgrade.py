@@ -378,8 +378,8 @@ async def test_developers_can_use_alembic_itself(
     await alembic("upgrade", "head")
     assert "No new upgrade operations detected" in await alembic("check")
     assert HEAD in await alembic("current")
-    await alembic("revision", "--autogenerate", "--rev-id", "0004", "-m", "nothing new")
-    made = tmp_path / "alembic" / "versions" / "0004_nothing_new.py"
+    await alembic("revision", "--autogenerate", "--rev-id", "0005", "-m", "nothing new")
+    made = tmp_path / "alembic" / "versions" / "0005_nothing_new.py"
     assert "down_revision = '0004'" in made.read_text()
     await alembic("downgrade", "base")
     monkeypatch.delenv("SYNCER_DATABASE__URL")
