@@ -7,7 +7,6 @@ import socket
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
-from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -15,22 +14,16 @@ from syncer import __version__
 from syncer.cloudflare.client import ClientSettings, CloudflareClient
 from syncer.cloudflare.walk import WalkSettings
 from syncer.config import trusted_authorities
-from syncer.daemon import Daemon, Shutdown
 from syncer.demo.postgres import EmbeddedPostgres
 from syncer.errors import ConfigurationError, SchemaMismatch, SyncerError
-from syncer.health import Readiness, health_server
-from syncer.schedule import CrontabTrigger, Schedule, interval_trigger
+from syncer.shutdown import Shutdown
 from syncer.store.engine import Database
 from syncer.store.migrate import SchemaState, require_head, upgrade
-from syncer.store.state import read_staleness
 from syncer.sync.account import AccountSettings
-from syncer.sync.observer import Unobserved
 from syncer.sync.run import Runner, RunSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Sequence
-
-    from apscheduler.triggers.base import BaseTrigger
 
     from syncer.account import Account
     from syncer.config import Settings
@@ -232,62 +225,3 @@ async def interruptible(work: Awaitable[Result]) -> Result:
                     return await work
         except TimeoutError:
             raise SyncerError("interrupted") from None
-
-
-async def serve(settings: Settings) -> None:
-    """Be the daemon, until SIGTERM or SIGINT."""
-    # Later, a credential that cannot be read is its account's trouble; at the start, a mistake.
-    require_credentials(settings.read_accounts())
-    shutdown = Shutdown(lambda name: log.info("daemon.stopping", signal=name))
-    with shutdown.on_signals():
-        async with AsyncExitStack() as stack:
-            try:
-                async with asyncio.timeout(None) as deadline:
-                    # Nothing has begun yet that would be worth draining.
-                    with shutdown.soft.cutting(deadline):
-                        app = await stack.enter_async_context(open_app(settings, Unobserved()))
-            except TimeoutError:
-                pass
-            else:
-                await _run_daemon(app, shutdown)
-        log.info("daemon.stopped")
-
-
-async def _run_daemon(app: App, shutdown: Shutdown) -> None:
-    settings = app.settings
-    schedule = Schedule(_trigger(settings))
-    daemon = Daemon(
-        runner=app.runner,
-        accounts=settings.read_accounts,
-        schedule=schedule,
-        jitter=settings.schedule.jitter,
-        shutdown=shutdown,
-    )
-    async with health_server(
-        settings.health.listen, is_live=daemon.is_live, readiness=lambda: readiness(app)
-    ):
-        await daemon.run(run_on_start=settings.schedule.run_on_start)
-
-
-def _trigger(settings: Settings) -> BaseTrigger:
-    schedule = settings.schedule
-    if schedule.every is not None:
-        return interval_trigger(schedule.every)
-    return CrontabTrigger(str(schedule.cron), ZoneInfo(schedule.timezone))
-
-
-async def readiness(app: App) -> Readiness:
-    """Ask whether the database can be used as it is, and which accounts are stale."""
-    try:
-        await require_head(app.database)
-        async with app.database.transaction() as conn:
-            stale = await read_staleness(conn)
-    except SyncerError as error:
-        return Readiness(ready=False, error=str(error))
-    return Readiness(
-        ready=True,
-        # An account that was never recorded was never synced.
-        stale=tuple(
-            account.name for account in app.settings.accounts if stale.get(account.id, True)
-        ),
-    )

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
-import threading
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -15,10 +11,10 @@ import structlog
 
 from syncer.errors import ConfigurationError, DatabaseError, SchemaMismatch
 from syncer.schedule import Due, Schedule
-from syncer.stop import Stop
+from syncer.shutdown import DRAIN_S, Shutdown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from syncer.account import Account
@@ -26,50 +22,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# Kubernetes kills after 30 s, `docker stop` after 10 s: what is under way has to be stored by then.
-DRAIN_S: Final = 6.0
-# By then the process ends, whatever does not come to an end by itself: a name server or a database
-# that swallows what it is sent can hold a thread, or a farewell, for minutes.
-LAST_RESORT_S: Final = 9.0
 FIRST_RETRY_S: Final = 2.0
 LONGEST_RETRY_S: Final = 60.0
-
-
-class Shutdown:
-    """SIGTERM and SIGINT: walks end and are stored (`soft`), then everything is cut (`hard`).
-
-    A second signal cuts at once. Where even that hangs, the process ends with exit code 1.
-    """
-
-    def __init__(self, announce: Callable[[str], None]) -> None:
-        self.soft = Stop()
-        self.hard = Stop()
-        self._announce = announce
-
-    @contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """Listen to the signals for as long as the context lasts."""
-        loop = asyncio.get_running_loop()
-        signals = (signal.SIGTERM, signal.SIGINT)
-        for number in signals:
-            loop.add_signal_handler(number, self._request, number)
-        try:
-            yield
-        finally:
-            for number in signals:
-                loop.remove_signal_handler(number)
-
-    def _request(self, number: signal.Signals) -> None:
-        if self.soft.requested:
-            self.hard.request()
-            return
-        self._announce(number.name)
-        # A thread, because the loop may be gone and the interpreter still waits for others.
-        last_resort = threading.Timer(LAST_RESORT_S, os._exit, [1])
-        last_resort.daemon = True
-        last_resort.start()
-        self.soft.request()
-        asyncio.get_running_loop().call_later(DRAIN_S, self.hard.request)
 
 
 class Daemon:

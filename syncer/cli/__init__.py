@@ -147,7 +147,7 @@ def run(context: typer.Context, config: ConfigPath = None) -> None:
     settings = _settings(context, config)
     _configure_logs(settings)
     _warn(settings)
-    from syncer.app import serve
+    from syncer.service import serve
 
     _carry_out(serve(settings))
 

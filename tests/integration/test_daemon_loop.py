@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from syncer.account import Account
-from syncer.daemon import Daemon, Shutdown
+from syncer.daemon import Daemon
 from syncer.schedule import Due, Schedule, interval_trigger
+from syncer.shutdown import Shutdown
 from syncer.store.engine import Database
 from tests.integration.running import Site
 
