@@ -102,14 +102,18 @@ class StoredWalk:
 async def read_walk(conn: AsyncConnection, account_id: str, *, longest: timedelta) -> StoredWalk:
     """Return what is known of the account's stored invoices.
 
-    Nothing, where everything was last compared more than `longest` ago, or rows were deleted or
-    added by others: then everything is to be decoded and compared.
+    Nothing, where everything was last compared more than `longest` ago, or rows were changed,
+    deleted or added by others: then everything is to be decoded and compared.
     """
     values = {"account_id": account_id, "version": VERSION, "longest": longest}
     row = (await conn.execute(_READ, values)).one_or_none()
     if row is None:
         return StoredWalk()
-    return StoredWalk(Known(_pages.decode(row.pages)), row.run_id, row.compared_at, row.settled)
+    try:
+        pages = _pages.decode(row.pages)
+    except msgspec.DecodeError:
+        return StoredWalk()  # somebody has emptied them; a crash would come again at each sync
+    return StoredWalk(Known(pages), row.run_id, row.compared_at, row.settled)
 
 
 async def store_walk(
