@@ -15,18 +15,16 @@ if TYPE_CHECKING:
     from benchmarks.results import Idle, Results, Start, Waited
 
 
-_GROWTH_HEADS = (
-    "accounts",
-    "invoices each",
+_GROWTH_HEADS = ("accounts", "of invoices", "phase", "s", "CPU s", "MB", "WAL MB", "disk MB")
+_SLOPE_HEADS = (
+    "from",
+    "to",
     "phase",
-    "s",
     "ms/account",
+    "CPU ms/account",
+    "kB/account",
     "µs/invoice",
-    "CPU s",
-    "MB",
     "kB/invoice",
-    "WAL MB",
-    "disk MB",
 )
 
 
@@ -47,26 +45,50 @@ def blocks(results: Results) -> dict[str, str]:
 
 
 def growth(measured: Sequence[Measurement]) -> Iterator[str]:
-    """Lay out the shapes, with what each invoice and each account took."""
+    """Lay out the shapes, and by how much each account and each invoice more made them grow."""
     if measured:
         yield from table(_GROWTH_HEADS, [_grown(one) for one in measured])
+        yield ""
+        yield "What each account more, and each invoice more, added in time and in peak memory:"
+        yield ""
+        yield from table(_SLOPE_HEADS, _slopes(measured))
 
 
 def _grown(one: Measurement) -> list[str]:
-    rows, inside_s = one.accounts * one.invoices, one.inside_s or 0.0
     return [
         f"{one.accounts:,}",
         f"{one.invoices:,}",
         one.phase,
-        number(inside_s, 2),
-        number(inside_s / one.accounts * 1e3, 2),
-        number(inside_s / rows * 1e6, 1),
+        number(one.inside_s, 2),
         number(one.cpu_s, 2),
         number(one.peak_kb / 1024, 0),
-        number(one.peak_kb / rows, 2),
         number(one.wal_bytes / 1e6, 2),
         number(one.disk_bytes / 1e6, 1),
     ]
+
+
+def _slopes(measured: Sequence[Measurement]) -> Iterator[list[str]]:
+    """Compare the smallest and the largest of those that differ in one number alone."""
+    series: dict[object, list[Measurement]] = {}
+    for one in measured:
+        key = ("alone", one.phase) if one.accounts == 1 else (one.invoices, one.phase)
+        series.setdefault(key, []).append(one)
+    for smallest, *_, largest in (of for of in series.values() if len(of) > 1):
+        accounts = largest.accounts - smallest.accounts
+        invoices = largest.accounts * largest.invoices - smallest.accounts * smallest.invoices
+        time_s = (largest.inside_s or 0) - (smallest.inside_s or 0)
+        memory_kb = largest.peak_kb - smallest.peak_kb
+        cpu_s = largest.cpu_s - smallest.cpu_s
+        yield [
+            f"{smallest.accounts:,} of {smallest.invoices:,}",
+            f"{largest.accounts:,} of {largest.invoices:,}",
+            smallest.phase,
+            number(time_s / accounts * 1e3 if accounts else None, 2),
+            number(cpu_s / accounts * 1e3 if accounts else None, 2),
+            number(memory_kb / accounts if accounts else None, 1),
+            number(time_s / invoices * 1e6, 1),
+            number(memory_kb / invoices, 3),
+        ]
 
 
 def waited(found: Iterable[Waited]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from benchmarks.pages import Catalogue
 from benchmarks.phases import FIRST, PHASES
 from benchmarks.picture import draw, written
 from benchmarks.processes import Failed
+from benchmarks.report import growth
 from benchmarks.report_sync import sync
 from benchmarks.waiting import latency_bound_s, limit_bound_s
 
@@ -116,6 +117,15 @@ def test_a_client_without_a_figure_has_a_dash() -> None:
     lines = list(sync([MEASURED, peer]))
     (row,) = [line for line in lines if line.startswith("| peer |")]
     assert row.startswith("| peer | 20.00 | - | - | 10.00 |")
+
+
+def test_growth_is_what_each_account_and_each_invoice_more_adds() -> None:
+    small = replace(MEASURED, accounts=5, invoices=10, inside_s=1.0, cpu_s=2.0, peak_kb=1000)
+    large = replace(MEASURED, accounts=105, invoices=10, inside_s=3.0, cpu_s=3.0, peak_kb=2000)
+    alone = [replace(small, accounts=1), replace(large, accounts=1, invoices=1010)]
+    lines = list(growth([small, large, *alone]))
+    assert "| 5 of 10 | 105 of 10 | first load | 20.00 | 10.00 | 10.0 | 2,000.0 | 1.000 |" in lines
+    assert "| 1 of 10 | 1 of 1,010 | first load | - | - | - | 2,000.0 | 1.000 |" in lines
 
 
 def test_numbers_stand_to_the_right() -> None:
