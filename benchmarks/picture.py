@@ -26,6 +26,7 @@ ROW: Final = 22
 BAR: Final = 14
 GAP: Final = 44  # above a phase, with its heading
 FOOT: Final = 34
+MOST_LABELS: Final = 5
 LABEL: Final = 84  # behind the longest bar
 _STYLE: Final = """
 text { font: 12px system-ui, sans-serif; fill: #1f2328; }
@@ -134,7 +135,9 @@ def _phase(phase: str, bars: Sequence[Bar], axes: Sequence[Axis], top: float) ->
 
 
 def _scale(axis: Axis, top: float) -> Iterator[str]:
-    for value in axis.decades():
+    decades = list(axis.decades())
+    # Where there are many, each second one, so that their labels keep apart.
+    for value in decades[:: 1 if len(decades) <= MOST_LABELS else 2]:
         x = axis.left + axis.length(value)
         yield (
             f'<text class="faint" x="{x:.1f}" y="{top + 14:.1f}" text-anchor="middle">'
