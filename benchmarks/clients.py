@@ -56,7 +56,7 @@ class Setting:
     """What differs between the configurations of syncer that are measured."""
 
     concurrent_requests: int = CONNECTIONS
-    per_page: int = USUAL_PER_PAGE
+    per_page: int | str = USUAL_PER_PAGE
     # So high that it does not matter.
     requests: int = 1_000_000
     per: str = "5m"

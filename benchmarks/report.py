@@ -111,13 +111,13 @@ def waited(found: Iterable[Waited]) -> Iterator[str]:
         yield from table(heads, rows)
 
 
-def page_sizes(found: Sequence[tuple[int, Measurement]]) -> Iterator[str]:
+def page_sizes(found: Sequence[tuple[str, Measurement]]) -> Iterator[str]:
     """Lay out the sizes of a page beside each other."""
     if found:
         heads = ("invoices a page", "requests", "inside", "CPU s", "PG CPU s", "MB", "WAL MB")
         rows = [
             (
-                f"{per_page}",
+                per_page,
                 f"{one.requests:,}",
                 number(one.inside_s, 2),
                 number(one.cpu_s, 2),

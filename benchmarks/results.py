@@ -78,7 +78,7 @@ class Results:
     sync: list[Measurement] = field(default_factory=list)
     latency: list[Waited] = field(default_factory=list)
     limit: list[Waited] = field(default_factory=list)
-    page_sizes: list[tuple[int, Measurement]] = field(default_factory=list)
+    page_sizes: list[tuple[str, Measurement]] = field(default_factory=list)
     growth: list[Measurement] = field(default_factory=list)
     start: Start | None = None
     idle: Idle | None = None
