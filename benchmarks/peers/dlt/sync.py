@@ -8,6 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+# Before dlt is imported: where .dlt/config.toml is, and where its own files go. An anonymous id is
+# written to HOME even without telemetry, and to /var/dlt by root; it is not sent.
+os.environ |= {
+    "HOME": os.environ["BENCH_STATE"],
+    "DLT_PROJECT_DIR": str(Path(__file__).parent),
+    "DLT_DATA_DIR": os.environ["BENCH_STATE"],
+}
+
 import dlt
 from dlt.sources.rest_api import rest_api_source
 
@@ -34,10 +42,6 @@ def invoices_of(number: int) -> EndpointResource:
         "processing_steps": [{"map": lambda invoice: {**invoice, "account_id": account_id}}],
     }
 
-
-# Where dlt keeps its own files, and where it finds .dlt/config.toml.
-os.environ["DLT_DATA_DIR"] = os.environ["BENCH_STATE"]
-os.environ["DLT_PROJECT_DIR"] = str(Path(__file__).parent)
 
 source = rest_api_source(
     {
