@@ -61,7 +61,7 @@ async def test_what_is_stored_is_whole_at_every_point(here: Scenario, action: Ac
 
 def at_commit(examiner: Examiner, account: int, moment: str) -> Point:
     """Just before or just after the commit of what a walk of the account brought."""
-    number = commits(examiner.points, of="INSERT INTO sync_state")[account]
+    number = commits(examiner.points, of="WITH walk AS")[account]
     (point,) = (one for one in examiner.points if (one.number, one.moment) == (number, moment))
     return point
 
