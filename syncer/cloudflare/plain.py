@@ -5,7 +5,7 @@ Pure. Whatever is not just so is none of this module's business: `record` decide
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Final
 
@@ -15,7 +15,6 @@ from syncer.invoice import Invoice
 
 # A primary key has to fit into an index entry; the API's own ids have 27 characters.
 MAX_ID_LENGTH: Final = 255
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND: Final = 253_402_300_799  # of the year 9999
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -68,7 +67,7 @@ def decode_plain(raw: bytes) -> Invoice | None:
         attempt_count=plain.attempt_count,
         attempted=plain.attempted,
         auto_advance=plain.auto_advance,
-        created_at=None if plain.created is None else EPOCH + timedelta(seconds=plain.created),
+        created_at=None if plain.created is None else datetime.fromtimestamp(plain.created, UTC),
         created_by=plain.created_by,
         description=plain.description,
         invoice_origin=plain.invoice_origin,

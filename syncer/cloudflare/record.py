@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from syncer.cloudflare.plain import EPOCH, MAX_ID_LENGTH, decode_plain
+from syncer.cloudflare.plain import MAX_ID_LENGTH, decode_plain
 from syncer.invoice import Invoice, Rejection
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ MAX_FRACTION_DIGITS: Final = 16_383
 MAX_DEPTH: Final = 100
 INT64: Final = range(-(2**63), 2**63)
 MAX_INT64_DIGITS: Final = 19
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # The first and the last moment of the calendar: asyncpg stores them as -infinity and infinity.
 INFINITIES: Final = {datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)}
 # A time with more digits than these is out of range whatever they are; asked before any
