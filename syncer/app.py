@@ -122,6 +122,7 @@ def open_client(settings: Settings) -> CloudflareClient:
             base_url=cloudflare.base_url,
             user_agent=USER_AGENT,
             concurrent_requests=cloudflare.concurrent_requests,
+            concurrent_accounts=settings.sync.concurrent_accounts,
             request_timeout_s=cloudflare.request_timeout.total_seconds(),
             rate_requests=cloudflare.rate_limit.requests,
             rate_per_s=cloudflare.rate_limit.per.total_seconds(),

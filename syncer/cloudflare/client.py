@@ -59,6 +59,7 @@ class ClientSettings:
     base_url: str
     user_agent: str
     concurrent_requests: int = 8
+    concurrent_accounts: int = 8
     request_timeout_s: float = 30.0
     rate_requests: int = 1000
     rate_per_s: float = 300.0
@@ -111,7 +112,7 @@ class CloudflareClient:
         self._sleep = sleep
         self._jitter = jitter
         self._gates = Gates(self._new_throttle)
-        self.slots = Slots(settings.concurrent_requests)
+        self.slots = Slots(settings.concurrent_requests, settings.concurrent_accounts)
         self.granted = GrantedPageSize(clock)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(

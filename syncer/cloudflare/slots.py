@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 class Slots:
     """At most `total` requests in flight, and for each account its even share of them.
 
-    A quarter of the places is kept for accounts that have none, so that one whose answers hang
-    cannot keep a newcomer waiting. Nobody is woken but with a place in hand: many wait, and to wake
-    them all for each place that gets free would cost as much as the request.
+    At most `sharers` accounts are walked at a time. Up to a quarter of the places is kept for those
+    that are still to come, so that one whose answers hang cannot keep a newcomer waiting. Nobody is
+    woken but with a place in hand: many wait, and to wake them all for each place that gets free
+    would cost as much as the request.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, sharers: int) -> None:
         self._total = total
-        self._kept = total // 4
+        self._most_sharers = sharers
         self._taken = 0
         self._in_flight: Counter[str] = Counter()
         self._sharers: set[str] = set()
@@ -70,8 +71,9 @@ class Slots:
         mine = self._in_flight.get(account_id, 0)
         if not mine:
             return self._taken < self._total
-        share = self._total // max(1, len(self._sharers))
-        return mine < share and self._taken < self._total - self._kept
+        present = len(self._sharers)
+        kept = min(self._total // 4, max(0, self._most_sharers - present))
+        return mine < self._total // max(1, present) and self._taken < self._total - kept
 
     def _take(self, account_id: str) -> None:
         self._taken += 1

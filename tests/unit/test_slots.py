@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 async def test_an_account_takes_its_share_and_leaves_the_rest() -> None:
-    slots = Slots(4)
+    slots = Slots(4, 8)
     with slots.sharing("a"), slots.sharing("b"):
         await slots.acquire("a")
         await slots.acquire("a")
@@ -29,8 +29,20 @@ async def test_an_account_takes_its_share_and_leaves_the_rest() -> None:
         await third
 
 
+async def test_no_place_is_kept_for_accounts_when_all_are_there() -> None:
+    slots = Slots(4, 2)
+    with slots.sharing("a"), slots.sharing("b"):
+        for account_id in "abab":
+            await slots.acquire(account_id)
+        fifth = asyncio.ensure_future(slots.acquire("a"))
+        await asyncio.sleep(0)
+        assert not fifth.done()
+        slots.release("a")
+        await fifth
+
+
 async def test_the_share_grows_when_others_are_done() -> None:
-    slots = Slots(2)
+    slots = Slots(2, 8)
     with slots.sharing("a"):
         with slots.sharing("b"):
             await slots.acquire("a")
@@ -41,7 +53,7 @@ async def test_the_share_grows_when_others_are_done() -> None:
 
 
 async def test_more_accounts_than_places_take_turns() -> None:
-    slots = Slots(1)
+    slots = Slots(1, 8)
     with slots.sharing("a"), slots.sharing("b"):
         await slots.acquire("a")
         waiting = asyncio.ensure_future(slots.acquire("b"))
@@ -58,7 +70,7 @@ def test_accounts_that_are_done_leave_nothing_behind() -> None:
             slots.release(account_id)
 
     async def walk_many(accounts: int) -> int:
-        slots = Slots(4)
+        slots = Slots(4, 8)
         tracemalloc.start()
         try:
             for number in range(accounts):
@@ -72,7 +84,7 @@ def test_accounts_that_are_done_leave_nothing_behind() -> None:
 
 
 async def test_a_place_goes_to_the_account_that_has_waited_longest() -> None:
-    slots = Slots(1)
+    slots = Slots(1, 8)
     order: list[str] = []
 
     async def ask(account_id: str) -> None:
@@ -103,7 +115,7 @@ class Watched:
 
 
 async def test_a_place_wakes_one_of_those_that_wait_and_not_all() -> None:
-    slots = Slots(2)
+    slots = Slots(2, 8)
 
     async def ask(account_id: str) -> None:
         await slots.acquire(account_id)
@@ -125,7 +137,7 @@ async def test_a_place_wakes_one_of_those_that_wait_and_not_all() -> None:
 
 
 async def test_a_place_outlives_whoever_is_cancelled_with_it_in_hand() -> None:
-    slots = Slots(1)
+    slots = Slots(1, 8)
     await slots.acquire("a")
     given = asyncio.ensure_future(slots.acquire("b"))
     waiting = asyncio.ensure_future(slots.acquire("c"))
@@ -138,7 +150,7 @@ async def test_a_place_outlives_whoever_is_cancelled_with_it_in_hand() -> None:
 
 
 async def test_a_place_is_not_given_to_whoever_is_cancelled_meanwhile() -> None:
-    slots = Slots(1)
+    slots = Slots(1, 8)
     await slots.acquire("a")
     gone = asyncio.ensure_future(slots.acquire("b"))
     waiting = asyncio.ensure_future(slots.acquire("c"))
@@ -155,7 +167,7 @@ class Model:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.slots = Slots(total)
+        self.slots = Slots(total, 8)
         self.sharing: dict[str, AbstractContextManager[None]] = {}
         self.asked: list[tuple[str, asyncio.Task[None]]] = []
 
