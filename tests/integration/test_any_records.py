@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from syncer.invoice import Invoice
 from tests import reading
-from tests.integration.serving import sync
+from tests.integration.serving import record, sync
 from tests.records import elements
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ STORED = f"""
 REJECTED = "SELECT reason, payload FROM rejected_invoices WHERE account_id = :account_id"
 # Which transaction wrote a row, and where it is: both change when it is rewritten.
 VERSIONS = "SELECT CAST((xmin, ctid) AS text) AS row FROM {} WHERE account_id = :account_id"
-WRITTEN = ("invoices", "invoice_history", "rejected_invoices")
+WRITTEN = ("invoices", "invoice_history", "rejected_invoices", "account_digests")
 
 
 def told_by(raw: bytes) -> Any:
@@ -44,13 +44,17 @@ def told_by(raw: bytes) -> Any:
     max_examples=settings().max_examples // 15,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(raw=st.lists(elements, min_size=20, max_size=50))
+@given(raw=st.lists(elements, min_size=20, max_size=50), has_rows=st.booleans())
 async def test_what_was_sent_is_what_is_stored_or_else_rejected(
-    here: Site, raw: list[bytes]
+    here: Site, raw: list[bytes], *, has_rows: bool
 ) -> None:
     name = f"account-{len(here.accounts)}"
     here.add(name, 0)
     account_id = here.accounts[name].id
+    # An account without rows is loaded, any other one merged.
+    before = [record('"before"')] if has_rows else []
+    raw = [*before, *raw]
+    await sync(here, name, before)
     first = await sync(here, name, raw)
 
     assert (first.status, first.reason) == ("complete", None)
@@ -71,9 +75,9 @@ async def test_what_was_sent_is_what_is_stored_or_else_rejected(
     for id_, row in rows.items():
         assert reading.agrees(Invoice(**row), newest[id_])
 
-    before = [await here.rows(VERSIONS.format(t), account_id=account_id) for t in WRITTEN]
+    written = [await here.rows(VERSIONS.format(t), account_id=account_id) for t in WRITTEN]
     second = await sync(here, name, raw)
     after = [await here.rows(VERSIONS.format(t), account_id=account_id) for t in WRITTEN]
     assert (second.status, second.inserted, second.updated) == ("complete", 0, 0)
-    assert (second.unchanged, second.rejected) == (first.inserted, first.rejected)
-    assert after == before
+    assert (second.unchanged, second.rejected) == (first.inserted + has_rows, first.rejected)
+    assert after == written

@@ -8,11 +8,13 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from syncer.digests import VERSION
 from syncer.store.engine import Database
 from syncer.store.migrate import upgrade
 from tests.integration.roles import PASSWORD, dsn_as
 from tests.integration.running import of, site
 from tests.integration.stored import opened
+from tests.integration.unseen import UNSEEN, compared, synced, unnoticed
 from tests.servers import administer
 from tests.sessions import session
 
@@ -22,6 +24,16 @@ if TYPE_CHECKING:
     from tests.integration.running import Site
 
 SCHEMAS = ["public", 'Cloud "Bills"']
+
+
+ONE = "(SELECT min(id) FROM invoices WHERE account_id = '{account}')"
+ADDED = """
+    INSERT INTO invoices (
+        account_id, id, currency, amount_due, amount_paid, amount_remaining, first_seen_at,
+        changed_at
+    )
+    VALUES ('{account}', 'in_mine', 'usd', 1, 1, 1, now(), now())
+"""
 
 
 def quoted(schema: str) -> str:
@@ -114,3 +126,64 @@ async def test_digests_are_void_in_whatever_schema_and_after_it_was_renamed(
         assert of(await here.run(), "production").status == "complete"
         row = await here.row("SELECT count(*) AS n FROM invoices WHERE status <> 'x'")
         assert row == {"n": 3}
+
+
+@pytest.mark.parametrize(
+    ("statement", "counts"),
+    [
+        (f"UPDATE invoices SET description = 'mine' WHERE id = {ONE}", (0, 1, 59, 0)),
+        (f"UPDATE invoices SET amount_due = amount_due + 1 WHERE id = {ONE}", (0, 1, 59, 0)),
+        (f"UPDATE invoices SET missing_since = now() WHERE id = {ONE}", (0, 1, 59, 0)),
+        (f"UPDATE invoices SET id = 'in_mine' WHERE id = {ONE}", (1, 0, 59, 1)),
+        (f"UPDATE invoices SET account_id = 'mine' WHERE id = {ONE}", (1, 0, 59, 0)),
+        (f"DELETE FROM invoices WHERE id = {ONE}", (1, 0, 59, 0)),
+        ("DELETE FROM invoices WHERE account_id = '{account}'", (60, 0, 0, 0)),
+        ("TRUNCATE invoices", (60, 0, 0, 0)),
+        (ADDED, (0, 0, 60, 1)),
+        (
+            # As many as before.
+            f"WITH gone AS (DELETE FROM invoices WHERE id = {ONE}) {ADDED}",
+            (1, 0, 59, 1),
+        ),
+        (
+            f"""INSERT INTO invoices SELECT * FROM invoices WHERE id = {ONE}
+            ON CONFLICT (account_id, id) DO UPDATE SET status = 'mine'""",
+            (0, 1, 59, 0),
+        ),
+        ("DELETE FROM account_digests", (0, 0, 60, 0)),
+        ("UPDATE account_digests SET pages = ''", (0, 0, 60, 0)),
+        ("UPDATE account_digests SET pages = '\\x00'", (0, 0, 60, 0)),
+    ],
+)
+async def test_whatever_anybody_does_to_the_rows_is_noticed_at_the_next_sync(
+    here: Site, statement: str, counts: tuple[int, ...]
+) -> None:
+    account = here.add("production", 60)
+    here.add("other", 60)
+    await here.run()
+    await unnoticed(here, UNSEEN)
+    await here.execute(statement.replace("{account}", here.accounts["production"].id))
+    inserted, updated, unchanged, missing = counts
+    # All of them were spoilt unnoticed, so that all that were to be unchanged are updated.
+    assert await synced(here) == (inserted, updated + unchanged, 0, missing)
+    assert await compared(here) >= {one["id"] for one in account.invoices}
+    if "TRUNCATE" not in statement and "account_digests" not in statement:
+        assert await compared(here, "other") == set()
+    assert await synced(here) == (0, 0, 60, 0)
+
+
+async def test_what_slips_past_the_trigger_is_found_by_the_next_full_comparison(here: Site) -> None:
+    here.add("production", 60)
+    await here.run()
+    await here.execute("ALTER TABLE invoices DISABLE TRIGGER invoices_forget_on_update")
+    await here.execute("UPDATE invoices SET description = 'mine'")
+    await here.execute("ALTER TABLE invoices ENABLE TRIGGER invoices_forget_on_update")
+    assert await synced(here) == (0, 0, 60, 0)
+    await here.execute("UPDATE account_digests SET compared_at = now() - interval '23 hours'")
+    assert await synced(here) == (0, 0, 60, 0)
+    await here.execute("UPDATE account_digests SET compared_at = now() - interval '25 hours'")
+    assert await synced(here) == (0, 60, 0, 0)
+    row = await here.row(
+        "SELECT compared_at > now() - interval '1 hour' AS anew, version FROM account_digests"
+    )
+    assert row == {"anew": True, "version": VERSION}

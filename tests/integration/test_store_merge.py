@@ -55,6 +55,10 @@ CONTENT = {
     "extra": {"tax": Decimal("1.50"), "lines": [{"quantity": 3}]},
 }
 
+# An account that has no invoice is loaded, any other one merged.
+BEFORE = pytest.mark.parametrize("before", [[], [invoice("in_before")]], ids=["loaded", "merged"])
+OURS = "WHERE id <> 'in_before'"
+
 
 def exactly(content: str) -> dict[str, Any]:
     """Read JSON without losing a digit."""
@@ -70,10 +74,14 @@ async def history(database: Database) -> list[dict[str, Any]]:
     )
 
 
-async def test_a_first_sight_is_stored_as_it_came_and_writes_no_history(database: Database) -> None:
+@BEFORE
+async def test_a_first_sight_is_stored_as_it_came_and_writes_no_history(
+    database: Database, before: list[Invoice]
+) -> None:
+    await merge(database, before)
     counts = await merge(database, [FULL])
     assert counts == MergeCounts(inserted=1)
-    (row,) = await fetch(database, "SELECT *, now() AS now FROM invoices")
+    (row,) = await fetch(database, f"SELECT *, now() AS now FROM invoices {OURS}")
     now = row.pop("now")
     seen_at = row.pop("first_seen_at")
     assert seen_at < now
@@ -87,9 +95,11 @@ async def test_a_first_sight_is_stored_as_it_came_and_writes_no_history(database
     assert await history(database) == []
 
 
-async def test_what_the_api_leaves_out_is_null(database: Database) -> None:
+@BEFORE
+async def test_what_the_api_leaves_out_is_null(database: Database, before: list[Invoice]) -> None:
+    await merge(database, before)
     await merge(database, [invoice("in_1")])
-    (row,) = await fetch(database, "SELECT * FROM invoices")
+    (row,) = await fetch(database, f"SELECT * FROM invoices {OURS}")
     assert {name for name, value in row.items() if value is None} == {
         "status",
         "attempt_count",
@@ -197,9 +207,13 @@ async def test_the_same_number_written_otherwise_is_no_change(database: Database
         ("9" * 131072, "9" * 131072),
     ],
 )
-async def test_amounts_keep_every_digit(database: Database, amount: str, stored: str) -> None:
+@BEFORE
+async def test_amounts_keep_every_digit(
+    database: Database, amount: str, stored: str, before: list[Invoice]
+) -> None:
+    await merge(database, before)
     await merge(database, [invoice("in_1", amount_due=Decimal(amount))])
-    (row,) = await fetch(database, "SELECT cast(amount_due AS text) FROM invoices")
+    (row,) = await fetch(database, f"SELECT cast(amount_due AS text) FROM invoices {OURS}")
     assert row["amount_due"] == stored
     await merge(database, [invoice("in_1", amount_due=Decimal(amount), status="paid")])
     (entry,) = await fetch(
@@ -221,11 +235,17 @@ async def test_amounts_keep_every_digit(database: Database, amount: str, stored:
         "",
     ],
 )
-async def test_any_text_comes_back_as_it_was(database: Database, odd: str) -> None:
+@BEFORE
+async def test_any_text_comes_back_as_it_was(
+    database: Database, odd: str, before: list[Invoice]
+) -> None:
+    await merge(database, before)
     row = invoice("in_" + odd[:50], description=odd, created_by=odd, extra=json.dumps({odd: odd}))
     await merge(database, [row])
     assert await merge(database, [row]) == MergeCounts(unchanged=1)
-    (stored,) = await fetch(database, "SELECT id, description, created_by, extra FROM invoices")
+    (stored,) = await fetch(
+        database, f"SELECT id, description, created_by, extra FROM invoices {OURS}"
+    )
     assert stored == {"id": row.id, "description": odd, "created_by": odd, "extra": {odd: odd}}
 
 
