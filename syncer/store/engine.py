@@ -139,9 +139,10 @@ class Database:
                 except Exception:
                     await _roll_back(driver)
                     raise
-                except BaseException:
-                    # Cancelled: nobody has the time to wait for an answer.
-                    driver.terminate()
+                except BaseException as error:
+                    # Cancelled, and with it the statement that the server is at; to wait for its
+                    # answer any longer there may be no time.
+                    await conn.invalidate(error)
                     raise
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import ARRAY, Text, cast, func, insert, select, text, update
 
 from syncer.errors import DatabaseError, Reason, Superseded
 from syncer.store.locks import RUN_KEY
+from syncer.store.statements import Statement
 from syncer.store.tables import account_syncs, sync_runs
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ RETURNING sync_runs.id
 """)
 
 # A start in the future comes from a clock that was set back since, and would block for ever.
-_FENCE = text("""
+_FENCE = Statement("""
 SELECT
     consecutive_failures,
     coalesce(
@@ -73,7 +74,7 @@ ON CONFLICT DO NOTHING
 """)
 
 # A row comes back where everything that was to be written has been.
-_RECORD = text("""
+_RECORD = Statement("""
 WITH walk AS (
     UPDATE account_syncs SET
         started_at = cast(:started_at AS timestamptz),
@@ -244,14 +245,13 @@ async def fence_account(
     `started_at` is what `Locks.try_account` told. Raises Superseded when a walk that began later is
     stored already: this one lost its lock meanwhile, and must not overwrite what is newer.
     """
-    values = {"account_id": account_id, "started_at": started_at}
-    state = (await conn.execute(_FENCE, values)).one_or_none()
+    state = await _FENCE.fetch_one(conn, account_id=account_id, started_at=started_at)
     if state is None:
         await conn.execute(_FIRST_STATE, {"account_id": account_id})
-        state = (await conn.execute(_FENCE, values)).one()
-    if state.superseded:
+        state = await _FENCE.fetch_one(conn, account_id=account_id, started_at=started_at)
+    if state is None or state["superseded"]:
         raise Superseded(f"account {account_id}: a walk that began later is stored already")
-    return PreviousState(state.consecutive_failures)
+    return PreviousState(state["consecutive_failures"])
 
 
 async def recorded(
@@ -290,6 +290,5 @@ async def record_account(
     DatabaseError where `begin_run` wrote no row for the account, or there is no state.
     """
     values = {name: getattr(record, name) for name in _RECORDED}
-    written = await conn.execute(_RECORD, values | {"stale_after": stale_after, "tick": tick})
-    if written.one_or_none() is None:
+    if await _RECORD.fetch_one(conn, **values, stale_after=stale_after, tick=tick) is None:
         raise DatabaseError(f"account {record.account_id} is not part of run {record.run_id}")

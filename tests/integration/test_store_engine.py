@@ -6,6 +6,7 @@ import asyncio
 import socket
 import traceback
 from contextlib import closing
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -15,9 +16,11 @@ from sqlalchemy import text
 from syncer import __version__
 from syncer.errors import DatabaseError, DatabaseUnreachable, SchemaMismatch, Superseded
 from syncer.store.engine import Database
+from syncer.store.journal import fence_account
 from tests.integration.roles import PASSWORD, dsn_as
 from tests.integration.stored import ACCOUNT, change, fetch, invoice, merge, opened
 from tests.servers import dsn_of, name_of
+from tests.sessions import WAITING, holding, until
 
 SECRET = "https://pdf.example/very-secret"
 
@@ -71,6 +74,23 @@ async def test_a_cancelled_transaction_rolls_back_and_frees_its_connection(
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await fetch(database, "SELECT 1 FROM sync_state") == []
+
+
+async def test_what_waits_on_the_server_ends_when_it_is_cancelled(
+    database: Database, database_dsn: str
+) -> None:
+    async def wait() -> None:
+        async with database.transaction() as conn:
+            await fence_account(conn, ACCOUNT, datetime.now(UTC))
+
+    await wait()
+    async with holding(database_dsn, "SELECT FROM sync_state FOR UPDATE") as rival:
+        task = asyncio.create_task(wait())
+        await until(rival, WAITING, 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await rival.fetchval(WAITING) == 0
 
 
 async def test_a_transaction_begins_with_its_settings(database_dsn: str) -> None:
