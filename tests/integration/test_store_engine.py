@@ -20,7 +20,7 @@ from syncer.store.journal import fence_account
 from tests.integration.roles import PASSWORD, dsn_as
 from tests.integration.stored import ACCOUNT, change, fetch, invoice, merge, opened
 from tests.servers import dsn_of, name_of
-from tests.sessions import WAITING, holding, until
+from tests.sessions import WAITING, holding, session, until
 
 SECRET = "https://pdf.example/very-secret"
 
@@ -90,7 +90,8 @@ async def test_what_waits_on_the_server_ends_when_it_is_cancelled(
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await rival.fetchval(WAITING) == 0
+        async with session(database_dsn) as other:
+            assert await other.fetchval(WAITING) == 0
 
 
 async def test_a_transaction_begins_with_its_settings(database_dsn: str) -> None:
