@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 
-from syncer.store.tables import sync_state
+from syncer.store.statements import Statement
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -32,6 +32,12 @@ LEFT JOIN (
 ORDER BY account_name, account_id
 """)
 
+
+_LAST_WALK = Statement("""
+SELECT last_started_at, last_tick, last_error_kind
+FROM sync_state
+WHERE account_id = cast(:account_id AS text) AND last_started_at <= clock_timestamp()
+""")
 
 _STALENESS = text("SELECT account_id, stale FROM sync_freshness")
 
@@ -95,13 +101,5 @@ async def last_walk(conn: AsyncConnection, account_id: str) -> LastWalk | None:
 
     One that began in the future counts for none: the database's clock was set back since.
     """
-    found = await conn.execute(
-        select(
-            sync_state.c.last_started_at, sync_state.c.last_tick, sync_state.c.last_error_kind
-        ).where(
-            sync_state.c.account_id == account_id,
-            sync_state.c.last_started_at <= func.clock_timestamp(),
-        )
-    )
-    row = found.one_or_none()
+    row = await _LAST_WALK.fetch_one(conn, account_id=account_id)
     return None if row is None else LastWalk(*row)

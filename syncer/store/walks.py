@@ -11,6 +11,7 @@ from sqlalchemy import text
 from syncer.digests import NOTHING_KNOWN, VERSION, Known, PageDigests
 from syncer.errors import RowsChanged
 from syncer.store.invoices import merge_invoices
+from syncer.store.statements import Statement
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 # Digests are about the rows as the walk left them. When one of those is changed or deleted, by
 # whatever hand, a trigger sets the version to 0; one that was added shows in their number.
-_READ = text("""
+_READ = Statement("""
 SELECT run_id, compared_at, settled, pages
 FROM account_digests
 WHERE account_id = cast(:account_id AS text)
@@ -31,13 +32,12 @@ WHERE account_id = cast(:account_id AS text)
     AND invoices = (SELECT count(*) FROM invoices WHERE account_id = cast(:account_id AS text))
 """)
 
-_IS_LAST = text("""
-SELECT EXISTS (
-    SELECT FROM account_digests
-    WHERE account_id = cast(:account_id AS text)
-        AND version = cast(:version AS int)
-        AND run_id = cast(:run_id AS uuid)
-)
+_IS_LAST = Statement("""
+SELECT account_id
+FROM account_digests
+WHERE account_id = cast(:account_id AS text)
+    AND version = cast(:version AS int)
+    AND run_id = cast(:run_id AS uuid)
 """)
 
 # Whoever changes rows of the account from here on waits in the trigger for the end of the
@@ -105,15 +105,14 @@ async def read_walk(conn: AsyncConnection, account_id: str, *, longest: timedelt
     Nothing, where everything was last compared more than `longest` ago, or rows were changed,
     deleted or added by others: then everything is to be decoded and compared.
     """
-    values = {"account_id": account_id, "version": VERSION, "longest": longest}
-    row = (await conn.execute(_READ, values)).one_or_none()
+    row = await _READ.fetch_one(conn, account_id=account_id, version=VERSION, longest=longest)
     if row is None:
         return StoredWalk()
     try:
-        pages = _pages.decode(row.pages)
+        pages = _pages.decode(row["pages"])
     except msgspec.DecodeError:
         return StoredWalk()  # somebody has emptied them; a crash would come again at each sync
-    return StoredWalk(Known(pages), row.run_id, row.compared_at, row.settled)
+    return StoredWalk(Known(pages), row["run_id"], row["compared_at"], row["settled"])
 
 
 async def store_walk(
@@ -128,7 +127,7 @@ async def store_walk(
     changed = RowsChanged(f"account {account_id}: its rows were changed during the walk")
     if last.settles(batch):
         # All of it is stored, and nothing will be written.
-        if batch.unchanged and not (await conn.execute(_IS_LAST, values)).scalar_one():
+        if batch.unchanged and await _IS_LAST.fetch_one(conn, **values) is None:
             raise changed
         return await merge_invoices(conn, account_id, run_id, replace(batch, listed=None))
     held = (await conn.execute(_HOLD, values)).one()
