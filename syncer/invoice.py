@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 
 
-class Invoice(msgspec.Struct, frozen=True, kw_only=True):
+class Invoice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One invoice, every digit as the API gave it.
 
     Amounts are in the currency's minor unit (cents for USD). `extra` is the JSON text of an object
@@ -36,7 +36,7 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
         return f"Invoice(id={self.id!r}, status={self.status!r})"
 
 
-class Rejection(msgspec.Struct, frozen=True, kw_only=True):
+class Rejection(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A record that cannot be an invoice, with a reason that a person understands.
 
     `payload` is the record's JSON text as it came (it may hold a PDF link, so the repr leaves it

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
+from sys import intern
 from typing import Annotated, Final
 
 import msgspec
@@ -43,6 +45,8 @@ class _Plain(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decoder = msgspec.json.Decoder(_Plain)
+# Most texts and amounts are those of many invoices, and a walk holds thousands of them.
+_amount = lru_cache(maxsize=1024)(Decimal)
 _FIELDS: Final = len(_Plain.__struct_fields__)
 
 
@@ -59,17 +63,21 @@ def decode_plain(raw: bytes) -> Invoice | None:
         return None
     return Invoice(
         id=plain.id,
-        currency=plain.currency,
-        amount_due=Decimal(plain.amount_due),
-        amount_paid=Decimal(plain.amount_paid),
-        amount_remaining=Decimal(plain.amount_remaining),
-        status=plain.status,
+        currency=intern(plain.currency),
+        amount_due=_amount(plain.amount_due),
+        amount_paid=_amount(plain.amount_paid),
+        amount_remaining=_amount(plain.amount_remaining),
+        status=_shared(plain.status),
         attempt_count=plain.attempt_count,
         attempted=plain.attempted,
         auto_advance=plain.auto_advance,
         created_at=None if plain.created is None else datetime.fromtimestamp(plain.created, UTC),
-        created_by=plain.created_by,
-        description=plain.description,
-        invoice_origin=plain.invoice_origin,
+        created_by=_shared(plain.created_by),
+        description=_shared(plain.description),
+        invoice_origin=_shared(plain.invoice_origin),
         invoice_pdf=plain.invoice_pdf,
     )
+
+
+def _shared(text: str | None) -> str | None:
+    return None if text is None else intern(text)
