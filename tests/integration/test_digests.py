@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 import structlog
 
+from syncer.cloudflare.walk import WalkSettings
 from syncer.demo.answers import Settings
 from syncer.demo.faults import EdgeError, Fault
 from syncer.digests import VERSION
+from syncer.errors import Reason
 from tests.integration.running import Site, of, with_account
+from tests.integration.serving import record, sync
 from tests.integration.unseen import UNSEEN, compared, synced, unnoticed, written
 
 if TYPE_CHECKING:
@@ -107,8 +109,8 @@ async def test_rejected_records_are_counted_and_told_at_each_sync(here: Site) ->
     before = await written(here)
     for _ in range(2):
         with structlog.testing.capture_logs() as events:
-            record = of(await here.run(), "production")
-        assert (record.status, record.unchanged, record.rejected) == ("complete", 59, 1)
+            outcome = of(await here.run(), "production")
+        assert (outcome.status, outcome.unchanged, outcome.rejected) == ("complete", 59, 1)
         told = [event for event in events if event["event"] == "invoice.rejected"]
         assert [(event["reason"], event["count"]) for event in told] == [("currency is missing", 1)]
     assert await written(here) == before
@@ -145,7 +147,7 @@ async def test_a_change_and_its_undoing_end_right_whichever_page_of_the_walk_bet
 
     account.script = fail
     for _ in range(2):
-        await here.run(with_account(walk=replace(with_account().account.walk, concurrency=1)))
+        await here.run(with_account(walk=WalkSettings(concurrency=1)))
     account.script = None
     for at, original in originals.items():
         account.invoices[at] = original
@@ -168,8 +170,8 @@ async def test_an_account_that_was_never_whole_is_never_settled(here: Site) -> N
     await here.run()
     del account.invoices[55:]
     here.api.settings = Settings(total_count=60)
-    record = of(await here.run(), "production")
-    assert (record.status, record.reason, record.missing) == (
+    fewer = of(await here.run(), "production")
+    assert (fewer.status, fewer.reason, fewer.missing) == (
         "incomplete",
         "fewer_than_reported",
         0,
@@ -177,3 +179,36 @@ async def test_an_account_that_was_never_whole_is_never_settled(here: Site) -> N
     here.api.settings = Settings()
     assert await synced(here) == (0, 0, 55, 5)
     assert await synced(here) == (0, 0, 55, 0)
+
+
+async def test_too_many_missing_to_be_believed_are_told_at_each_sync(here: Site) -> None:
+    account = here.add("production", 60)
+    await here.run()
+    del account.invoices[5:]
+    for _ in range(3):
+        doubted = of(await here.run(), "production")
+        assert (doubted.reason, doubted.unchanged) == (Reason.MASS_DISAPPEARANCE, 5)
+
+
+async def test_a_walk_of_some_invoices_proves_nothing_for_the_same_walk_of_all(here: Site) -> None:
+    account = here.add("production", 60)
+    for invoice in account.invoices:
+        invoice["invoice_origin"] = "manual"
+    await here.run()
+    del account.invoices[50:]
+    assert await synced(here, with_account(walk=WalkSettings(invoice_type="manual"))) == (
+        0,
+        0,
+        50,
+        0,
+    )
+    assert await synced(here) == (0, 0, 50, 10)
+
+
+async def test_an_id_that_came_twice_is_compared_the_next_time(here: Site) -> None:
+    here.add("production", 0)
+    first, last = record('"in_1"', status='"first"'), record('"in_1"', status='"last"')
+    await sync(here, "production", [first, last])
+    assert await here.rows("SELECT status FROM invoices") == [{"status": "last"}]
+    await sync(here, "production", [first])
+    assert await here.rows("SELECT status FROM invoices") == [{"status": "first"}]

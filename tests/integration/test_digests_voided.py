@@ -164,8 +164,10 @@ async def test_whatever_anybody_does_to_the_rows_is_noticed_at_the_next_sync(
     await unnoticed(here, UNSEEN)
     await here.execute(statement.replace("{account}", here.accounts["production"].id))
     inserted, updated, unchanged, missing = counts
+    asked = len(here.api.requests)
     # All of them were spoilt unnoticed, so that all that were to be unchanged are updated.
     assert await synced(here) == (inserted, updated + unchanged, 0, missing)
+    assert len(here.api.requests) - asked == 4
     assert await compared(here) >= {one["id"] for one in account.invoices}
     if "TRUNCATE" not in statement and "account_digests" not in statement:
         assert await compared(here, "other") == set()

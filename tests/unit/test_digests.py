@@ -22,7 +22,7 @@ from syncer.digests import (
     without_links,
 )
 from syncer.errors import MalformedResponse
-from syncer.invoice import Invoice
+from syncer.invoice import Invoice, Rejection
 from tests.records import page_of
 from tests.records import values as any_values
 
@@ -167,6 +167,15 @@ def test_a_byte_order_mark_makes_no_other_page() -> None:
     body = page_of([record()])
     known = Known([decode_page(200, {}, body).digests])
     assert decode_page(200, {}, b"\xef\xbb\xbf" + body, known=known).unchanged == ("in_1",)
+
+
+@pytest.mark.parametrize("link", ['"\\q"', '"\n"', '"\\ud800"'])
+def test_a_known_record_whose_link_is_no_json_any_more_is_looked_at(link: str) -> None:
+    records = [record("in_1"), record("in_2", invoice_pdf='"l"')]
+    damaged = [records[0], record("in_2", invoice_pdf=link)]
+    again = decode(damaged, known_from(records))
+    assert (again.unchanged, again.records) == (("in_1",), decode(damaged).records[1:])
+    assert isinstance(again.records[0], Rejection)
 
 
 def test_what_was_rejected_or_is_not_covered_is_looked_at_each_time() -> None:
