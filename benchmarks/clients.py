@@ -72,9 +72,18 @@ def receiving(api: Api) -> Client:
     return Client("receiving only", (*command, str(api.accounts), str(pages)))
 
 
-def copying(dsn: str, text: Path) -> Client:
-    """Store all rows at once."""
-    return Client("COPY only", (sys.executable, "-m", "benchmarks.copy_rows", dsn, str(text)))
+def copying_text(dsn: str, text: Path) -> Client:
+    """Store all rows at once, as text that is there."""
+    return _copying("COPY only", "text", dsn, str(text))
+
+
+def copying_values(dsn: str, source: str) -> Client:
+    """Store all rows at once, as values that the driver has to write."""
+    return _copying("COPY of values", "values", dsn, source)
+
+
+def _copying(name: str, *arguments: str) -> Client:
+    return Client(name, (sys.executable, "-m", "benchmarks.copy_rows", *arguments))
 
 
 def syncer(
@@ -143,7 +152,7 @@ def inside(name: str, directory: Path) -> dict[str, Any]:
             "inside_s": event["duration_ms"] / 1000,
             "counts": {key: event[key] for key in (*counts, "rejected", "accounts_complete")},
         }
-    if name in ("receiving only", "COPY only"):
+    if name in ("receiving only", "COPY only", "COPY of values"):
         said: dict[str, Any] = json.loads((directory / "stdout").read_text())
         return said
     return {}

@@ -1,6 +1,10 @@
-"""The least that storing the rows takes: one COPY of text that is there already.
+"""The least that storing the rows takes, as one COPY.
 
-python -m benchmarks.copy_rows DSN FILE    prints what it took, as JSON
+python -m benchmarks.copy_rows text DSN FILE      of text that is there already
+python -m benchmarks.copy_rows values DSN FROM    of Python's values, read before from another
+                                                  database, which the driver has to put into bytes
+
+prints what it took, as JSON
 """
 
 from __future__ import annotations
@@ -11,23 +15,45 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
 
-async def copy(dsn: str, text: bytes) -> dict[str, float]:
+
+async def copy_text(dsn: str, text: bytes) -> dict[str, float]:
     """Fill `invoices` in one transaction."""
     connection = await asyncpg.connect(dsn)
+    return await measured(connection.copy_to_table("invoices", source=io.BytesIO(text)))
+
+
+async def copy_values(dsn: str, source: str) -> dict[str, float]:
+    """Fill `invoices` in one transaction with what is in those of another database."""
+    records = await (await asyncpg.connect(source)).fetch("SELECT * FROM invoices")
+    connection = await asyncpg.connect(dsn)
+    return await measured(connection.copy_records_to_table("invoices", records=records))
+
+
+async def measured(work: Awaitable[str]) -> dict[str, float]:
+    """Do it, and say what it took, without the start of the process."""
     wall, cpu = time.perf_counter(), time.process_time()
-    await connection.copy_to_table("invoices", source=io.BytesIO(text))
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    await connection.close()
-    return {"inside_s": wall, "inside_cpu_s": cpu}
+    await work
+    return {
+        "inside_s": time.perf_counter() - wall,
+        "inside_cpu_s": time.process_time() - cpu,
+    }
 
 
 def main() -> None:
-    """Measure from inside, without the start of the process."""
-    print(json.dumps(asyncio.run(copy(sys.argv[1], Path(sys.argv[2]).read_bytes()))))
+    """Measure one of the two."""
+    of, dsn, source = sys.argv[1:]
+    if of == "text":
+        took = asyncio.run(copy_text(dsn, Path(source).read_bytes()))
+    else:
+        took = asyncio.run(copy_values(dsn, source))
+    print(json.dumps(took))
 
 
 if __name__ == "__main__":

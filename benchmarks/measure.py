@@ -21,7 +21,7 @@ class Measurement:
     """What one run of a client cost in one phase; seconds, kB and bytes.
 
     `wall_s` and `cpu_s` are of the whole process, `inside_s` is what the client measured without
-    its start. `invoices` are those of each account. `disk_bytes` is what the client's tables take
+    its start. `wal_images` of `wal_bytes` are whole pages. `invoices` are those of each account. `disk_bytes` is what the client's tables take
     with their indexes, `first_request_s` how long after its start the server heard of it first.
     """
 
@@ -42,6 +42,7 @@ class Measurement:
     throttled: int
     connections: int
     first_request_s: float | None
+    wal_images: int = 0
     inside_s: float | None = None
     inside_cpu_s: float | None = None
     counts: dict[str, int] = field(default_factory=dict)
@@ -60,8 +61,9 @@ class Bench:
         postgres = self.postgres
         postgres.settle(database)
         self.api.tell("reset")
-        wal, postgres_cpu_s, server_cpu_s = (
+        wal, images, postgres_cpu_s, server_cpu_s = (
             postgres.wal_position(),
+            postgres.wal_images(),
             postgres.cpu_s(),
             self.api.cpu_s(),
         )
@@ -70,6 +72,7 @@ class Bench:
         postgres_cpu_s = postgres.cpu_s() - postgres_cpu_s
         server_cpu_s = self.api.cpu_s() - server_cpu_s
         wal = postgres.wal_position() - wal
+        images = postgres.wal_images() - images
         asked = self.api.tell("state")
         first = asked["first_request_at"]
         said: dict[str, Any] = inside(client.name, self.directory)
@@ -85,6 +88,7 @@ class Bench:
             postgres_cpu_s=postgres_cpu_s,
             server_cpu_s=server_cpu_s,
             wal_bytes=wal,
+            wal_images=images,
             dead_rows=postgres.dead_rows(database),
             disk_bytes=postgres.disk_bytes(database),
             requests=asked["requests"],

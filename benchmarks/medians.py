@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from benchmarks.measure import Measurement
 
-FIRST_CLIENTS: Final = ("receiving only", "COPY only", "syncer")
+FIRST_CLIENTS: Final = ("receiving only", "COPY only", "COPY of values", "syncer")
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,10 @@ class Postgres:
         row = self.row("postgres", "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn AS position")
         return int(row["position"])
 
+    def wal_images(self) -> int:
+        """Count the whole pages in the log, which has each at its first change after a checkpoint."""
+        return int(self.row("postgres", "SELECT wal_fpi FROM pg_stat_wal")["wal_fpi"])
+
     def cpu_s(self) -> float:
         """Add up the CPU seconds of all its processes, past ones included."""
         return cpu_s(self._pid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.markdown import number, paragraph, table
@@ -91,14 +92,34 @@ def _row(one: Summary, clients: dict[str, Summary]) -> list[str]:
 
 
 def _remarks(clients: dict[str, Summary]) -> Iterator[str]:
-    syncer, copy = clients["syncer"], clients.get("COPY only")
+    syncer = clients["syncer"]
     server_cpu_s = number(syncer.of(lambda m: m.server_cpu_s), 2)
     text = f"The server of the pages took {server_cpu_s} s of CPU for syncer."
-    if copy is not None:
-        time = number(syncer.against(copy, lambda m: m.inside_s), 2)
-        wal = number(syncer.against(copy, lambda m: m.wal_bytes), 2)
-        text += f" Of COPY only, syncer took {time} times the time and {wal} times the WAL."
+    for copy in ("COPY only", "COPY of values"):
+        if copy in clients:
+            wal = number(syncer.against(clients[copy], lambda m: m.wal_bytes), 2)
+            text += (
+                f" Of receiving and {copy} together, syncer took {_of_both(clients, copy)} times"
+                f" the time inside, and {wal} times the WAL."
+            )
+    images = number(syncer.of(lambda m: m.wal_images), 0)
+    text += f" {images} whole pages, first changed after the checkpoint, are in the WAL of syncer."
     dead = syncer.runs[-1].dead_rows
     named = ", ".join(f"{count:,} in `{name}`" for name, count in sorted(dead.items()))
     text += f" Dead rows of syncer, in its last run: {named or 'none'}."
     yield from paragraph(text)
+
+
+def _of_both(clients: dict[str, Summary], copy: str) -> str:
+    """Give the median of the ratios to what receiving and storing take one after the other."""
+    inside = {
+        (name, one.run): one.inside_s
+        for name in ("receiving only", copy, "syncer")
+        for one in clients[name].runs
+        if one.inside_s is not None
+    }
+    runs = [run for name, run in inside if name == copy]
+    ratios = [
+        inside["syncer", run] / (inside["receiving only", run] + inside[copy, run]) for run in runs
+    ]
+    return number(median(ratios) if ratios else None, 2)
