@@ -21,8 +21,9 @@ class Measurement:
     """What one run of a client cost in one phase; seconds, kB and bytes.
 
     `wall_s` and `cpu_s` are of the whole process, `inside_s` is what the client measured without
-    its start. `wal_images` of `wal_bytes` are whole pages. `invoices` are those of each account. `disk_bytes` is what the client's tables take
-    with their indexes, `first_request_s` how long after its start the server heard of it first.
+    its start. `invoices` are those of each account. `wal_images` counts the whole pages among
+    `wal_bytes`. `disk_bytes` is what the client's tables take with their indexes,
+    `first_request_s` how long after its start the server heard of it first.
     """
 
     client: str

@@ -84,7 +84,7 @@ class Postgres:
         return int(row["position"])
 
     def wal_images(self) -> int:
-        """Count the whole pages in the log, which has each at its first change after a checkpoint."""
+        """Count the whole pages in the log: each is one at its first change after a checkpoint."""
         return int(self.row("postgres", "SELECT wal_fpi FROM pg_stat_wal")["wal_fpi"])
 
     def cpu_s(self) -> float:
