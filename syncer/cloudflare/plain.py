@@ -8,8 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from sys import intern
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
@@ -44,10 +43,18 @@ class _Plain(msgspec.Struct, forbid_unknown_fields=True):
     invoice_pdf: str | None
 
 
+_Given = TypeVar("_Given", str, str | None)
+
 _decoder = msgspec.json.Decoder(_Plain)
+_FIELDS: Final = len(_Plain.__struct_fields__)
 # Most texts and amounts are those of many invoices, and a walk holds thousands of them.
 _amount = lru_cache(maxsize=1024)(Decimal)
-_FIELDS: Final = len(_Plain.__struct_fields__)
+
+
+@lru_cache(maxsize=128)
+def _text(text: _Given) -> _Given:
+    """Return the text that was the same before."""
+    return text
 
 
 def decode_plain(raw: bytes) -> Invoice | None:
@@ -63,21 +70,17 @@ def decode_plain(raw: bytes) -> Invoice | None:
         return None
     return Invoice(
         id=plain.id,
-        currency=intern(plain.currency),
+        currency=_text(plain.currency),
         amount_due=_amount(plain.amount_due),
         amount_paid=_amount(plain.amount_paid),
         amount_remaining=_amount(plain.amount_remaining),
-        status=_shared(plain.status),
+        status=_text(plain.status),
         attempt_count=plain.attempt_count,
         attempted=plain.attempted,
         auto_advance=plain.auto_advance,
         created_at=None if plain.created is None else datetime.fromtimestamp(plain.created, UTC),
-        created_by=_shared(plain.created_by),
-        description=_shared(plain.description),
-        invoice_origin=_shared(plain.invoice_origin),
+        created_by=_text(plain.created_by),
+        description=_text(plain.description),
+        invoice_origin=_text(plain.invoice_origin),
         invoice_pdf=plain.invoice_pdf,
     )
-
-
-def _shared(text: str | None) -> str | None:
-    return None if text is None else intern(text)
