@@ -205,30 +205,12 @@ account_digests = Table(
     Column("account_id", Text, nullable=False, comment="Cloudflare account"),
     Column("version", Integer, nullable=False, comment="Version of what a digest covers"),
     Column("run_id", UUID, nullable=False, comment="Run that stored the walk"),
+    Column("compared_at", _Moment, nullable=False, comment="Since when digests show every change"),
     Column(
-        "compared_at",
-        _Moment,
-        nullable=False,
-        comment="Since when each change of the account's invoices has been seen in the digests",
+        "invoices", BigInteger, nullable=False, comment="Rows of invoices that the account had then"
     ),
-    Column(
-        "invoices",
-        BigInteger,
-        nullable=False,
-        comment="Stored invoices of the account, missing ones included, after that walk",
-    ),
-    Column(
-        "settled",
-        Boolean,
-        nullable=False,
-        comment="Whether that walk proved which invoices are missing, and marked them",
-    ),
-    Column(
-        "pages",
-        LargeBinary,
-        nullable=False,
-        comment="Digests of its pages and records, as MessagePack; empty: none",
-    ),
+    Column("settled", Boolean, nullable=False, comment="Whether what was missing then was marked"),
+    Column("pages", LargeBinary, nullable=False, comment="Digests, as MessagePack; empty: none"),
     PrimaryKeyConstraint("account_id", name="account_digests_pkey"),
     comment="What each account's last walk was served, in digests; for syncer alone",
 )
