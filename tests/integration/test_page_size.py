@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
@@ -11,45 +11,25 @@ from syncer.account import Account, Credential
 from syncer.cloudflare.client import ClientSettings, Tally
 from syncer.cloudflare.page_size import ASK_AGAIN_S
 from syncer.cloudflare.page_source import PageSource
-from syncer.cloudflare.walk import Walk, WalkSettings
+from syncer.cloudflare.walk import WalkSettings
 from syncer.demo.account import SimulatedAccount
 from syncer.demo.answers import Settings
-from syncer.demo.faults import Answer, EdgeError, Fault, Flood, Hang, JsonObject, Rewrite
+from syncer.demo.faults import Answer, EdgeError, Fault, Flood, Hang
 from syncer.demo.invoices import make_history
 from syncer.errors import Reason
+from tests.integration.page_sizes import AUTO, asked, whole
 from tests.integration.running import Site, of, with_account
-from tests.integration.walking import ACCOUNT, World, walking
+from tests.integration.walking import ACCOUNT, walking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from syncer.demo.account import SeenRequest
 
-AUTO = WalkSettings(per_page="auto")
 # Two tries of a request: what a size that fails for the moment may cost.
 TWO_TRIES = ClientSettings(base_url="", user_agent="syncer/test", max_attempts=2)
 # Long enough for a thousand invoices on a busy machine.
 ONE_SHORT_TRY = ClientSettings(
     base_url="", user_agent="syncer/test", max_attempts=1, request_timeout_s=2.0
 )
-
-
-def asked(world: World) -> list[tuple[int, int]]:
-    """Page and size of each request since the last look, in order of the pages."""
-    seen = [
-        (int(seen.query["page"]), int(seen.query.get("per_page", "0")))
-        for seen in world.api.requests
-    ]
-    world.api.requests.clear()
-    return sorted(seen, key=lambda request: (request[0], -request[1]))
-
-
-async def whole(world: World, settings: WalkSettings = AUTO) -> Walk:
-    """Walk, and expect every invoice to be proven."""
-    walk = await world.walk(settings)
-    assert (walk.reason, walk.error) == (None, None)
-    assert walk.listed == world.ids
-    return walk
 
 
 async def test_an_api_that_grants_all_is_asked_a_page_for_a_thousand() -> None:
@@ -145,57 +125,6 @@ async def test_what_has_nothing_to_do_with_the_size_is_not_asked_again() -> None
         assert asked(world) == [(1, 1000)]
 
 
-def echo(size: object) -> Callable[[JsonObject], JsonObject]:
-    def edit(payload: JsonObject) -> JsonObject:
-        for block in (payload["result"]["pagination"], payload["result_info"]):
-            block["per_page"] = size
-        return payload
-
-    return edit
-
-
-@pytest.mark.parametrize("granted", [50, 100, 1000])
-@pytest.mark.parametrize("said", [None, 0, 1, 50, 100, 1000, 10**9])
-async def test_an_echo_that_lies_costs_two_requests_at_the_most_and_no_invoice(
-    said: int | None, granted: int
-) -> None:
-    async with walking(1200, settings=Settings(max_per_page=granted)) as world:
-        world.account.script = lambda _nth, _seen: Rewrite(echo(said))
-        one_by_one = WalkSettings(per_page="auto", concurrency=1)
-        for allowed in (2, 1):
-            await whole(world, one_by_one)
-            sizes = {size for page, size in asked_pages(world) if page > 1}
-            assert len(sizes) == 1
-            # One for asking the first page again, one behind the end that a wrong total of pages
-            # leads to.
-            assert len(asked(world)) <= 1200 // min(sizes) + 1 + allowed
-
-
-def asked_pages(world: World) -> list[tuple[int, int]]:
-    return [(int(seen.query["page"]), int(seen.query["per_page"])) for seen in world.api.requests]
-
-
-async def test_without_an_echo_what_a_full_page_holds_tells_the_size() -> None:
-    async with walking(250, settings=Settings(max_per_page=100)) as world:
-        world.account.script = lambda _nth, _seen: Rewrite(echo(None))
-        await whole(world)
-        assert asked(world) == [(1, 1000), (2, 100), (3, 100)]
-        await whole(world)
-        assert asked(world) == [(1, 100), (2, 100), (3, 100)]
-
-
-@pytest.mark.parametrize("total_count", ["right", "absent"])
-async def test_an_api_that_cuts_pages_but_not_what_they_skip_loses_no_invoice(
-    total_count: Literal["right", "absent"],
-) -> None:
-    settings = Settings(max_per_page=100, oversized="misplace", total_count=total_count)
-    async with walking(1050, settings=settings) as world:
-        for _ in range(2):
-            walk = await world.walk(AUTO)
-            assert walk.reason is None
-            assert walk.invoices.keys() == world.ids
-
-
 @pytest.mark.parametrize(
     ("fault", "client"),
     [(EdgeError(524), TWO_TRIES), (Flood(17 * 2**20), TWO_TRIES), (Hang(), ONE_SHORT_TRY)],
@@ -260,27 +189,6 @@ async def test_an_answer_that_changes_is_noticed(
         world.api.settings = later
         await whole(world)
         assert asked(world) == expected
-
-
-@pytest.mark.parametrize("total_count", ["right", "absent"])
-async def test_a_size_that_changes_within_a_walk_leaves_no_invoice_out(
-    total_count: Literal["right", "absent"],
-) -> None:
-    before = Settings(max_per_page=100, total_count=total_count)
-    after = Settings(max_per_page=50, total_count=total_count)
-    async with walking(420, settings=before) as world:
-
-        def script(nth: int, _seen: SeenRequest) -> None:
-            if nth == 3:
-                world.api.settings = after
-
-        world.account.script = script
-        walk = await world.walk(WalkSettings(per_page="auto", concurrency=1))
-        assert walk.reason is None
-        assert walk.attempts[-1].invoices.keys() == world.ids
-        asked(world)
-        await world.walk(AUTO)
-        assert asked(world) == [(number, 50) for number in range(1, 10)]
 
 
 async def test_what_is_stored_already_is_on_a_page_all_the_same(here: Site) -> None:
