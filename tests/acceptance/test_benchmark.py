@@ -53,7 +53,7 @@ async def test_the_quick_benchmark_counts_what_a_sync_may_cost(tmp_path: Path) -
     # A sync in which nothing changed, although every link did, writes what it was and no invoice.
     unchanged = sync["syncer", NOTHING]
     assert "invoices" not in unchanged.dead_rows
-    assert unchanged.wal_bytes < 30_000 * ACCOUNTS < sync["COPY only", FIRST].wal_bytes
+    assert unchanged.wal_bytes < 12_000 * ACCOUNTS < sync["COPY only", FIRST].wal_bytes
     assert sync["syncer", SOME].dead_rows.get("invoices", 0) <= CHANGED
 
     waited = [one.measured for one in (*results.latency, *results.limit)]
