@@ -62,7 +62,6 @@ class Setting:
     per: str = "5m"
     one_credential: bool = False
     listen: str = ""
-    run_on_start: bool = True
 
 
 def receiving(api: Api) -> Client:

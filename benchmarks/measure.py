@@ -41,11 +41,9 @@ class Measurement:
     disk_bytes: int
     requests: int
     throttled: int
-    connections: int
     first_request_s: float | None
     wal_images: int = 0
     inside_s: float | None = None
-    inside_cpu_s: float | None = None
     counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -94,10 +92,8 @@ class Bench:
             disk_bytes=postgres.disk_bytes(database),
             requests=asked["requests"],
             throttled=asked["throttled"],
-            connections=asked["connections"],
             first_request_s=None if first is None else first - cost.started_at,
             inside_s=said.get("inside_s"),
-            inside_cpu_s=said.get("inside_cpu_s"),
             counts=said.get("counts", {}),
         )
 

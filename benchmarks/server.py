@@ -13,7 +13,7 @@ import asyncio
 import json
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
@@ -37,10 +37,8 @@ class Counts:
 
     requests: int = 0
     throttled: int = 0
-    connections: int = 0
     first_request_at: float | None = None
     last_request_at: float | None = None
-    arrivals: list[float] = field(default_factory=list)
 
 
 class Site:
@@ -61,7 +59,6 @@ class Site:
         self._count(now)
         lines = PLENTY
         if self._limit is not None:
-            self.counts.arrivals.append(now)
             budget = self._budget_of(head, now)
             wait_s = budget.spend(now)
             lines = b"".join(
@@ -141,10 +138,9 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count it."""
+        """Keep where to answer."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what TCP gives
         self._transport = transport
-        self._site.counts.connections += 1
 
     def data_received(self, data: bytes) -> None:
         """Answer each request that is whole."""

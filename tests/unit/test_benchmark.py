@@ -37,7 +37,6 @@ MEASURED = Measurement(
     disk_bytes=1_000_000,
     requests=2,
     throttled=0,
-    connections=1,
     first_request_s=0.3,
     inside_s=1.5,
 )
@@ -117,6 +116,28 @@ def test_a_client_without_a_figure_has_a_dash() -> None:
     lines = list(sync([MEASURED, peer]))
     (row,) = [line for line in lines if line.startswith("| peer |")]
     assert row.startswith("| peer | 20.00 | - | - | 10.00 |")
+
+
+def test_a_first_load_stands_beside_receiving_and_storing_one_after_the_other() -> None:
+    # The machine was ten times as slow in the second run, for all of them.
+    inside = {
+        "receiving only": (1.0, 10.0, 1.0),
+        "COPY only": (1.0, 10.0, 3.0),
+        "COPY of values": (3.0, 30.0, 5.0),
+        "syncer": (3.0, 40.0, 12.0),
+    }
+    measured = [
+        replace(MEASURED, client=client, run=run, inside_s=inside_s)
+        for client, times in inside.items()
+        for run, inside_s in enumerate(times, start=1)
+    ]
+    lines = list(sync(measured))
+    rows = [line.split(" | ")[0] for line in lines if line.startswith("| ")]
+    assert rows[2:] == ["| receiving only", "| COPY only", "| COPY of values", "| syncer"]
+    text = " ".join(lines)
+    # 1.5, 2 and 3 times; 0.75, 1 and 2 times.
+    assert "Of receiving and COPY only together, syncer took 2.00 times the time inside" in text
+    assert "Of receiving and COPY of values together, syncer took 1.00 times the time" in text
 
 
 def test_growth_is_what_each_account_and_each_invoice_more_adds() -> None:
