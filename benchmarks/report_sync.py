@@ -44,8 +44,8 @@ def machine(found: Machine, results: Results) -> Iterator[str]:
         f" {shown}."
     )
     if results.peers:
-        peers = "; ".join(f"{name} is {one.described()}" for name, one in results.peers.items())
-        text += f" Of the peers, {peers}."
+        peers = "; ".join(one.described_as(name) for name, one in results.peers.items())
+        text += f" Peers: {peers}."
     yield from paragraph(text)
 
 

@@ -21,9 +21,12 @@ class Peer:
     asked_for: list[str]
     versions: dict[str, str]
 
-    def described(self) -> str:
-        """Name what was asked for, with its version."""
-        return " with ".join(f"{name} {self.versions[name]}" for name in self.asked_for)
+    def described_as(self, peer: str) -> str:
+        """Name what was asked for, with its version, and the peer where it is called otherwise."""
+        first, *rest = [f"{name} {self.versions[name]}" for name in self.asked_for]
+        if self.asked_for[0] != peer:
+            first = f"{peer} is {first}"
+        return f"{first} with {', '.join(rest)}" if rest else first
 
 
 def look_at_peer(name: str) -> Peer:

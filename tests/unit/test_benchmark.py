@@ -19,6 +19,7 @@ from benchmarks.picture import draw, written
 from benchmarks.processes import Failed
 from benchmarks.report import growth
 from benchmarks.report_sync import sync
+from benchmarks.versions import Peer
 from benchmarks.waiting import latency_bound_s, limit_bound_s
 
 MEASURED = Measurement(
@@ -147,6 +148,19 @@ def test_growth_is_what_each_account_and_each_invoice_more_adds() -> None:
     lines = list(growth([small, large, *alone]))
     assert "| 5 of 10 | 105 of 10 | first load | 20.00 | 10.00 | 10.0 | 2,000.0 | 1.000 |" in lines
     assert "| 1 of 10 | 1 of 1,010 | first load | - | - | - | 2,000.0 | 1.000 |" in lines
+
+
+@pytest.mark.parametrize(
+    ("peer", "asked_for", "text"),
+    [
+        ("a", ["a"], "a 1"),
+        ("script", ["a"], "script is a 1"),
+        ("script", ["a", "b"], "script is a 1 with b 2"),
+        ("a", ["a", "b", "c"], "a 1 with b 2, c 3"),
+    ],
+)
+def test_a_peer_is_named_by_what_it_is_made_of(peer: str, asked_for: list[str], text: str) -> None:
+    assert Peer(asked_for, {"a": "1", "b": "2", "c": "3"}).described_as(peer) == text
 
 
 def test_numbers_stand_to_the_right() -> None:
