@@ -47,7 +47,11 @@ class Client:
 
     def full_environ(self) -> dict[str, str]:
         """The environment without what would change a client, and with what it needs."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(_UNWANTED)}
+        kept = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(_UNWANTED) and not key.lower().endswith("_proxy")
+        }
         return kept | dict(self.environ)
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 import pytest
 
-from benchmarks.api import Api, own_api
-from benchmarks.processes import Failed
+from benchmarks.api import DIRECT, Api, own_api
+from benchmarks.clients import receiving
+from benchmarks.processes import Failed, run_measured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from email.message import Message
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def answer_to(api: Api, query: str, *, account: int, credential: int) -> tuple[i
     headers = {"Authorization": f"Bearer token-{credential}"}
     request = Request(api.base_url + path, headers=headers)  # noqa: S310
     try:
-        with urlopen(request) as answer:  # noqa: S310
+        with DIRECT.open(request) as answer:
             return answer.status, answer.headers, json.load(answer)
     except HTTPError as refusal:
         with refusal:
@@ -71,6 +73,18 @@ def test_it_counts_pages_and_no_commands(api: Api) -> None:
     assert api.tell("reset")["requests"] == 0
     with pytest.raises(Failed, match="no command nonsense"):
         api.tell("nonsense")
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
+def test_no_proxy_is_asked_for_it(
+    api: Api, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert api.tell("state")["requests"] == 0
+    client = receiving(api)
+    assert name not in client.full_environ()
+    run_measured(client.command, environ=client.full_environ(), directory=tmp_path)
+    assert api.tell("state")["requests"] == 6
 
 
 def test_past_its_limit_it_refuses_the_credential_and_counts_it(api: Api) -> None:
