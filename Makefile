@@ -76,6 +76,8 @@ bench-docs: $(INSTALLED) ## Write what make bench has found into docs/performanc
 	$(PY) -m benchmarks.document
 
 .bench/%/.locked: benchmarks/peers/%/requirements.txt $(LOCKED)
+	@$(PY) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
+	    { echo "The peers need Python 3.11 or 3.12: remove .venv, and add PYTHON=python3.12"; exit 1; } >&2
 	mkdir -p .bench
 	$(PY) -m venv --clear --without-pip .bench/$*
 	$(PY) -m pip --python .bench/$*/bin/python install --quiet --require-hashes --requirement $<
