@@ -84,7 +84,7 @@ def move_on(api: Api, phase: str) -> int:
 def require_counts(
     measured: Measurement, api: Api, changed: int, *, per_page: int = USUAL_PER_PAGE
 ) -> None:
-    """Raise Failed unless syncer counted what happened, and asked once for each page."""
+    """Raise Failed unless syncer counted what happened, and got each page by asking once."""
     first = measured.phase == FIRST
     wanted = {
         "requests": api.pages(per_page),
@@ -97,8 +97,9 @@ def require_counts(
         "rejected": 0,
         "accounts_complete": api.accounts,
     }
-    if measured.counts != wanted or measured.requests != api.pages(per_page):
+    asked = (measured.requests, measured.throttled)
+    if measured.counts != wanted or asked != (api.pages(per_page), 0):
         raise Failed(
             f"{measured.phase}: syncer counted {measured.counts}, {wanted} was to be;"
-            f" {measured.requests} requests came"
+            f" {measured.requests} requests came, {measured.throttled} of them were refused"
         )

@@ -35,7 +35,7 @@ def blocks(results: Results) -> dict[str, str]:
         "sync": sync(results.sync),
         "growth": growth(results.growth),
         "latency": waited(results.latency),
-        "limit": waited(results.limit),
+        "limit": limited(results.limit),
         "page sizes": page_sizes(results.page_sizes),
         "start": started(results.start),
         "idle": idle(results.idle),
@@ -101,7 +101,7 @@ def waited(found: Iterable[Waited]) -> Iterator[str]:
             f"{one.measured.requests:,}",
             number(one.bound_s, 2),
             number(one.measured.inside_s, 2),
-            number((one.measured.inside_s or 0) / one.bound_s, 2) if one.bound_s else "-",
+            _ratio(one.measured.inside_s, one.bound_s),
             f"{one.measured.throttled}",
         ]
         for one in found
@@ -109,6 +109,31 @@ def waited(found: Iterable[Waited]) -> Iterator[str]:
     if rows:
         heads = ("what", "client", "phase", "requests", "bound s", "s", "of the bound", "429s")
         yield from table(heads, rows)
+
+
+def limited(found: Iterable[Waited]) -> Iterator[str]:
+    """Lay out syncs under a limit beside what its rate and its windows let them take."""
+    rows = [
+        [
+            one.what,
+            one.measured.phase,
+            f"{one.measured.requests:,}",
+            number(one.at_rate_s, 2),
+            number(one.bound_s, 2),
+            number(one.measured.inside_s, 2),
+            _ratio(one.measured.inside_s, one.at_rate_s),
+            _ratio(one.measured.inside_s, one.bound_s),
+            f"{one.measured.throttled}",
+        ]
+        for one in found
+    ]
+    if rows:
+        heads = ("rate s", "windows s", "s", "of the rate", "of the windows", "429s")
+        yield from table(("what", "phase", "requests", *heads), rows)
+
+
+def _ratio(taken_s: float | None, bound_s: float | None) -> str:
+    return number(taken_s / bound_s if taken_s is not None and bound_s else None, 2)
 
 
 def page_sizes(found: Sequence[tuple[str, Measurement]]) -> Iterator[str]:

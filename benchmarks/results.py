@@ -36,11 +36,15 @@ class Machine:
 
 @dataclass(frozen=True)
 class Waited:
-    """A sync that had to wait, and the least time that this takes."""
+    """A sync that had to wait, and the least time that this takes.
+
+    Under a limit, that is with as much of it at once as there may be, and `at_rate_s` evenly.
+    """
 
     what: str
     bound_s: float
     measured: Measurement
+    at_rate_s: float | None = None
 
 
 @dataclass(frozen=True)

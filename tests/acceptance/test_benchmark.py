@@ -60,7 +60,7 @@ async def test_the_quick_benchmark_counts_what_a_sync_may_cost(tmp_path: Path) -
     everything = [*results.sync, *waited]
     assert [one.throttled for one in everything] == [0] * len(everything)
     (limited,) = results.limit
-    assert limited.bound_s == 1
+    assert (limited.bound_s, limited.at_rate_s) == (1, 1.25)
     assert limited.measured.requests == 25
     assert results.start is not None
     assert len(results.start.first_request_s) == 1

@@ -9,18 +9,20 @@ from typing import Any
 
 import pytest
 
+from benchmarks.api import Api
 from benchmarks.document import replace_blocks
 from benchmarks.markdown import table
 from benchmarks.measure import Measurement
 from benchmarks.medians import summaries
 from benchmarks.pages import Catalogue
-from benchmarks.phases import FIRST, PHASES
+from benchmarks.phases import FIRST, PHASES, require_counts
 from benchmarks.picture import draw, written
 from benchmarks.processes import Failed
-from benchmarks.report import growth
+from benchmarks.report import growth, limited
 from benchmarks.report_sync import sync
+from benchmarks.results import Waited
 from benchmarks.versions import Peer
-from benchmarks.waiting import latency_bound_s, limit_bound_s
+from benchmarks.waiting import latency_bound_s, limit_bound_s, rate_bound_s
 
 MEASURED = Measurement(
     client="syncer",
@@ -201,6 +203,30 @@ def test_only_what_was_measured_is_replaced() -> None:
 )
 def test_a_window_passes_before_each_further_budget(requests: int, bound_s: float) -> None:
     assert limit_bound_s(requests, 1000, 5) == bound_s
+
+
+def test_a_limited_sync_stands_beside_the_rate_and_the_windows() -> None:
+    measured = replace(MEASURED, requests=3600, inside_s=18.9)
+    bound_s, at_rate_s = limit_bound_s(3600, 1000, 5), rate_bound_s(3600, 1000, 5)
+    lines = list(limited([Waited("1,000 in 5 s", bound_s, measured, at_rate_s)]))
+    assert lines[-1] == (
+        "| 1,000 in 5 s | first load | 3,600 | 18.00 | 15.00 | 18.90 | 1.05 | 1.26 | 0 |"
+    )
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [{"throttled": 1}, {"requests": 3}, {"counts": {"requests": 2}}],
+    ids=["refused once", "a request too many", "counted otherwise"],
+)
+def test_a_sync_that_did_not_go_as_it_should_does_not_count(otherwise: dict[str, Any]) -> None:
+    api = Api("", 0, accounts=1, invoices=100)
+    counts = {"requests": 2, "fetched": 100, "inserted": 100, "accounts_complete": 1}
+    nothing = dict.fromkeys(("retries", "updated", "unchanged", "missing", "rejected"), 0)
+    measured = replace(MEASURED, counts=counts | nothing)
+    require_counts(measured, api, 0)
+    with pytest.raises(Failed):
+        require_counts(replace(measured, **otherwise), api, 0)
 
 
 def test_as_many_pages_as_there_are_connections_share_a_latency() -> None:
