@@ -55,6 +55,7 @@ class Start:
     help_s: list[float]
     help_cpu_s: list[float]
     first_request_s: list[float]
+    daemon_first_request_s: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ async def test_the_quick_benchmark_counts_what_a_sync_may_cost(tmp_path: Path) -
     assert limited.measured.requests == 25
     assert results.start is not None
     assert len(results.start.first_request_s) == 1
+    assert len(results.start.daemon_first_request_s) == 1
     assert results.idle is not None
     assert results.idle.accounts == ACCOUNTS
     assert b"**Nothing changed**" in stdout
