@@ -21,6 +21,8 @@ from benchmarks.results import read_results
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from benchmarks.results import Results
+
 RESULTS: Final = Path(".bench/results.json")
 DOCUMENT: Final = Path("docs/performance.md")
 
@@ -36,14 +38,22 @@ def replace_blocks(text: str, parts: Mapping[str, str]) -> str:
     return text
 
 
-def main() -> None:
-    """Rewrite the document."""
-    given = [Path(path) for path in sys.argv[1:]]
-    results = read_results(given[0] if given else RESULTS)
-    document = given[1] if given[1:] else DOCUMENT
+def rewrite(document: Path, results: Results) -> None:
+    """Rewrite the document; Failed where its figures would be of writes that nothing waited for."""
+    if (fsync := results.machine.postgres.get("fsync")) != "on":
+        raise Failed(f"measured with fsync = {fsync}, as --quick does: such figures tell nothing")
     document.write_text(replace_blocks(document.read_text(), blocks(results)))
     if results.sync:
         document.with_suffix(".svg").write_text(draw(results.sync))
+
+
+def main() -> None:
+    """Read the results, and rewrite the document."""
+    given = [Path(path) for path in sys.argv[1:]]
+    try:
+        rewrite(given[1] if given[1:] else DOCUMENT, read_results(given[0] if given else RESULTS))
+    except Failed as failure:
+        sys.exit(f"document: {failure}")
 
 
 if __name__ == "__main__":

@@ -48,10 +48,11 @@ def growth(measured: Sequence[Measurement]) -> Iterator[str]:
     """Lay out the shapes, and by how much each account and each invoice more made them grow."""
     if measured:
         yield from table(_GROWTH_HEADS, [_grown(one) for one in measured])
+    if slopes := list(_slopes(measured)):
         yield ""
         yield "What each account more, and each invoice more, added in time and in peak memory:"
         yield ""
-        yield from table(_SLOPE_HEADS, _slopes(measured))
+        yield from table(_SLOPE_HEADS, slopes)
 
 
 def _grown(one: Measurement) -> list[str]:

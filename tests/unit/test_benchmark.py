@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from benchmarks.api import Api
-from benchmarks.document import replace_blocks
+from benchmarks.document import replace_blocks, rewrite
 from benchmarks.markdown import table
 from benchmarks.measure import Measurement
 from benchmarks.medians import summaries
@@ -20,9 +20,12 @@ from benchmarks.picture import draw, written
 from benchmarks.processes import Failed
 from benchmarks.report import growth, limited
 from benchmarks.report_sync import sync
-from benchmarks.results import Waited
+from benchmarks.results import Machine, Results, Waited
 from benchmarks.versions import Peer
 from benchmarks.waiting import latency_bound_s, limit_bound_s, rate_bound_s
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MEASURED = Measurement(
     client="syncer",
@@ -150,6 +153,7 @@ def test_growth_is_what_each_account_and_each_invoice_more_adds() -> None:
     lines = list(growth([small, large, *alone]))
     assert "| 5 of 10 | 105 of 10 | first load | 20.00 | 10.00 | 10.0 | 2,000.0 | 1.000 |" in lines
     assert "| 1 of 10 | 1 of 1,010 | first load | - | - | - | 2,000.0 | 1.000 |" in lines
+    assert list(growth([small, alone[0]]))[-1].startswith("| 1 | 10 | first load |")
 
 
 @pytest.mark.parametrize(
@@ -196,6 +200,20 @@ def test_only_what_was_measured_is_replaced() -> None:
     assert replace_blocks(text, {"x": r"new \1"}) == text.replace("old", "\nnew \\1\n", 1)
     with pytest.raises(Failed, match="no place for z"):
         replace_blocks(text, {"z": "new"})
+
+
+def test_figures_without_fsync_do_not_get_into_the_document(tmp_path: Path) -> None:
+    document = tmp_path / "performance.md"
+    document.write_text("<!-- measured: machine -->\n<!-- end -->\n")
+    settings = dict.fromkeys(("server_version", "synchronous_commit", "full_page_writes"), "on")
+    settings |= {"data_checksums": "on", "fsync": "off"}
+    machine = Machine("a CPU", 2, 4096, "6.1", "3.11.7", "ext4", settings)
+    with pytest.raises(Failed, match="fsync = off"):
+        rewrite(document, Results(machine, "2026-01-02T03:04:05+00:00"))
+    assert "Measured" not in document.read_text()
+    settings["fsync"] = "on"
+    rewrite(document, Results(machine, "2026-01-02T03:04:05+00:00"))
+    assert "Measured 2026-01-02" in document.read_text()
 
 
 @pytest.mark.parametrize(
