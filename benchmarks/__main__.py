@@ -14,20 +14,21 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks import clients, daemon, growth, page_sizes, phases, report, waiting
 from benchmarks.api import own_api
-from benchmarks.measure import Bench
+from benchmarks.measure import Bench, Measurement
 from benchmarks.postgres import own_postgres
 from benchmarks.processes import Failed
-from benchmarks.results import Results, new_results, write_results
+from benchmarks.results import Results, Waited, new_results, write_results
 from benchmarks.versions import look_at_peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmarks.measure import Measurement
+
+PARTS: Final = ("sync", "latency", "limit", "page_sizes", "growth", "start")
 
 
 def arguments() -> argparse.Namespace:
@@ -44,27 +45,34 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--peers", action="store_true", help="other programs, too (make makes them)"
     )
-    parser.add_argument("--quick", action="store_true", help="little of all but --growth")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="little of all these parts, or of those given: 6 accounts of 220 invoices, one run,"
+        " 5 ms and that in the first load alone, one budget, one size of pages, two shapes, one"
+        " start, one second of idleness, and no fsync",
+    )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--peer-runs", type=int, help="fewer, because they take minutes")
     parser.add_argument("--accounts", type=int, default=100)
     parser.add_argument("--invoices", type=int, default=2000, help="of each account")
-    parser.add_argument("--json", type=Path, default=Path(".bench/results.json"))
+    parser.add_argument("--json", type=Path, help=".bench/results.json, or .bench/quick.json")
     given = parser.parse_args()
     if given.quick:
         given.runs, given.accounts, given.invoices = 1, 6, 220
-    if given.all or given.quick:
-        given.sync = given.latency = given.limit = given.start = True
-        given.page_sizes = given.growth = given.all
+    if given.json is None:
+        given.json = Path(".bench", "quick.json" if given.quick else "results.json")
+    chosen = given.idle or any(getattr(given, part) for part in PARTS)
+    if given.all or (given.quick and not chosen):
+        for part in PARTS:
+            setattr(given, part, True)
         given.idle = given.idle or (1 if given.quick else 600)
-    given.sync = given.sync or not any(
-        (given.latency, given.limit, given.page_sizes, given.growth, given.start, given.idle)
-    )
+    given.sync = given.sync or not chosen
     return given
 
 
-def measure(given: argparse.Namespace) -> Results:
-    """Measure each part that was chosen."""
+def measure(given: argparse.Namespace, file: Path) -> Results:
+    """Measure each part that was chosen; what was found is in the file after each measurement."""
     with ExitStack() as stack:
         postgres = stack.enter_context(own_postgres(fsync=not given.quick))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="syncer-bench-")))
@@ -72,36 +80,44 @@ def measure(given: argparse.Namespace) -> Results:
         bench = Bench(api, postgres, directory)
         results = new_results(postgres)
         phases.make_template(bench)
-        if given.sync:
-            for measured in take_turns(bench, given, results):
-                say(measured)
-                results.sync.append(measured)
-        if given.latency:
-            results.latency.extend(
-                waiting.under_latency(
-                    bench,
-                    latency_ms=5 if given.quick else 25,
-                    measured_phases=phases.PHASES[: 1 if given.quick else 2],
-                )
-            )
-        if given.limit:
-            with own_api(given.accounts * 9 // 10, given.invoices) as fewer:
-                limit = waiting.Limit(24, 1, (20,)) if given.quick else waiting.USUAL_LIMIT
-                results.limit.extend(waiting.under_limit(replace(bench, api=fewer), limit))
-        if given.page_sizes:
-            sizes = page_sizes.measure_page_sizes(bench, page_sizes.SIZES)
-            results.page_sizes.extend(sizes)
+        for finding, found in series(bench, given, results):
+            for one in finding:
+                found.append(one)
+                write_results(results, file)
+                say(one)
         if given.start:
             with own_api(1, 10) as small:
                 tries = 1 if given.quick else 10
                 results.start = daemon.measure_start(replace(bench, api=small), tries=tries)
-        if given.growth:
-            for measured in growth.measure_growth(bench, growth.SHAPES):
-                say(measured)
-                results.growth.append(measured)
+            write_results(results, file)
         if given.idle:
             results.idle = daemon.measure_idle(bench, seconds=given.idle)
+            write_results(results, file)
         return results
+
+
+def series(
+    bench: Bench, given: argparse.Namespace, results: Results
+) -> Iterator[tuple[Iterator[Any], list[Any]]]:
+    """Give the parts that were chosen and consist of many measurements, each with its place."""
+    if given.sync:
+        yield take_turns(bench, given, results), results.sync
+    if given.latency:
+        latency_ms, measured_phases = (5, 1) if given.quick else (25, 2)
+        finding = waiting.under_latency(
+            bench, latency_ms=latency_ms, measured_phases=phases.PHASES[:measured_phases]
+        )
+        yield finding, results.latency
+    if given.limit:
+        with own_api(given.accounts * 9 // 10, given.invoices) as fewer:
+            limit = waiting.Limit(24, 1, (20,)) if given.quick else waiting.USUAL_LIMIT
+            yield waiting.under_limit(replace(bench, api=fewer), limit), results.limit
+    if given.page_sizes:
+        sizes = page_sizes.QUICK_SIZES if given.quick else page_sizes.SIZES
+        yield page_sizes.measure_page_sizes(bench, sizes), results.page_sizes
+    if given.growth:
+        shapes = growth.QUICK_SHAPES if given.quick else growth.SHAPES
+        yield growth.measure_growth(bench, shapes), results.growth
 
 
 def take_turns(bench: Bench, given: argparse.Namespace, results: Results) -> Iterator[Measurement]:
@@ -115,10 +131,17 @@ def take_turns(bench: Bench, given: argparse.Namespace, results: Results) -> Ite
                 yield from phases.measure_peer(bench, name, run)
 
 
-def say(measured: Measurement) -> None:
+def say(found: Measurement | Waited | tuple[str, Measurement]) -> None:
     """Tell whoever waits how far it is."""
+    match found:
+        case Measurement() as measured:
+            what = ""
+        case Waited(what=what, measured=measured):
+            what += ", "
+        case (per_page, measured):
+            what = f"per_page = {per_page}, "
     print(
-        f"{measured.accounts} x {measured.invoices}, run {measured.run}, {measured.phase}:"
+        f"{what}{measured.accounts} x {measured.invoices}, run {measured.run}, {measured.phase}:"
         f" {measured.client} {measured.wall_s:.2f} s, {measured.cpu_s:.2f} s of CPU",
         file=sys.stderr,
         flush=True,
@@ -129,13 +152,15 @@ def main() -> None:
     """Measure, print and keep; what was started is ended, whatever happens."""
     given = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # What an earlier run has found stays until there is all of this one.
+    unfinished = given.json.with_suffix(".unfinished.json")
+    unfinished.unlink(missing_ok=True)
     try:
-        results = measure(given)
-    except Failed as failure:
-        sys.exit(f"benchmarks: {failure}")
-    except KeyboardInterrupt:
-        sys.exit("benchmarks: interrupted")
-    write_results(results, given.json)
+        results = measure(given, unfinished)
+    except (Failed, KeyboardInterrupt) as failure:
+        kept = f"; what was measured is in {unfinished}" if unfinished.exists() else ""
+        sys.exit(f"benchmarks: {failure if isinstance(failure, Failed) else 'interrupted'}{kept}")
+    unfinished.replace(given.json)
     for text in report.blocks(results).values():
         print(f"\n{text.strip()}")
     print(f"\nAll figures are in {given.json}.")

@@ -26,6 +26,7 @@ SHAPES: Final = (
     (1, 10_000),
     (1, 100_000),
 )
+QUICK_SHAPES: Final = ((2, 10), (3, 10))
 
 
 def measure_growth(bench: Bench, shapes: Sequence[tuple[int, int]]) -> Iterator[Measurement]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # The server grants as many as syncer ever asks for.
 GRANTED: Final = 1000
 SIZES: Final[tuple[int | str, ...]] = (50, 100, 200, 500, GRANTED, "auto")
+QUICK_SIZES: Final[tuple[int | str, ...]] = ("auto",)
 DATABASE: Final = "sizes"
 
 

@@ -115,9 +115,11 @@ def read_results(file: Path) -> Results:
 
 
 def write_results(results: Results, file: Path) -> None:
-    """Keep it for the document."""
+    """Keep it for the document; whatever ends this, the file is whole."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    half = file.with_suffix(".half")
+    half.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    half.replace(file)
 
 
 def _file_system_of(path: Path) -> str:

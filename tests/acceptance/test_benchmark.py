@@ -56,6 +56,11 @@ async def test_the_quick_benchmark_counts_what_a_sync_may_cost(tmp_path: Path) -
     assert unchanged.wal_bytes < 12_000 * ACCOUNTS < sync["COPY only", FIRST].wal_bytes
     assert sync["syncer", SOME].dead_rows.get("invoices", 0) <= CHANGED
 
+    sizes = {size: one.requests for size, one in results.page_sizes}
+    assert sizes == {"auto": ACCOUNTS}
+    shapes = [(one.accounts, one.invoices, one.phase) for one in results.growth]
+    assert shapes == [(2, 10, FIRST), (2, 10, NOTHING), (3, 10, FIRST), (3, 10, NOTHING)]
+
     waited = [one.measured for one in (*results.latency, *results.limit)]
     everything = [*results.sync, *waited]
     assert [one.throttled for one in everything] == [0] * len(everything)
@@ -68,6 +73,7 @@ async def test_the_quick_benchmark_counts_what_a_sync_may_cost(tmp_path: Path) -
     assert results.idle is not None
     assert results.idle.accounts == ACCOUNTS
     assert b"**Nothing changed**" in stdout
+    assert b"| 2 of 10 | 3 of 10 | first load |" in stdout
 
 
 def work_of(measured: Measurement) -> tuple[int, int, int, int]:
@@ -88,9 +94,12 @@ async def test_an_interrupted_benchmark_leaves_nothing_running(tmp_path: Path) -
             _, stderr = await process.communicate()
     finally:
         await end(process)
-    assert stderr.endswith(b"benchmarks: interrupted\n")
+    kept = tmp_path / "results.unfinished.json"
+    assert stderr.endswith(f"interrupted; what was measured is in {kept}\n".encode())
+    assert read_results(kept).sync[0].client == "receiving only"
     assert b"Traceback" not in stderr
     assert process.returncode == 1
     assert len(started) > 3
     assert [pid for pid in started if Path("/proc", str(pid)).exists()] == []
+    # A run that is not whole takes the place of none that is.
     assert not file.exists()
