@@ -55,7 +55,7 @@ async def test_it_drains_even_when_the_database_does_not_answer(syncer: Program)
     connection = await asyncpg.connect(syncer.dsn)
     try:
         async with connection.transaction():
-            await connection.execute("LOCK TABLE invoices IN ACCESS EXCLUSIVE MODE")
+            await connection.execute("LOCK TABLE invoices IN EXCLUSIVE MODE")
             async with syncer.running("run") as daemon:
                 await syncer.api.wait_for_requests(1)
                 code, took_s = await daemon.stop(signal.SIGTERM)
@@ -70,7 +70,7 @@ async def test_a_second_signal_does_not_wait(syncer: Program) -> None:
     syncer.add("production", 3)
     connection = await asyncpg.connect(syncer.dsn)
     async with connection.transaction():
-        await connection.execute("LOCK TABLE invoices IN ACCESS EXCLUSIVE MODE")
+        await connection.execute("LOCK TABLE invoices IN EXCLUSIVE MODE")
         async with syncer.running("run") as daemon:
             await syncer.api.wait_for_requests(1)
             daemon.process.send_signal(signal.SIGTERM)

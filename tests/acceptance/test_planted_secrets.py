@@ -99,7 +99,7 @@ def search_server_log(planted: Planted) -> None:
         return
     log = Path(os.environ[SERVER_DIRECTORY], "postgres.log")
     text = log.read_bytes()
-    assert b"INSERT INTO invoices" in text
+    assert b'COPY "invoices"' in text
     links = {link.name for link in LINKS}
     assert leaked(text, [one for one in planted.secrets if one.name not in links]) == []
 
@@ -145,11 +145,16 @@ async def execute(dsn: str, *statements: str) -> None:
         await connection.close()
 
 
+# The journal is asked where a first try to store failed in a way that may pass.
 FOREIGN_WORD = """
     CREATE FUNCTION put_a_foreign_word() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN NEW.status := ''failed''; NEW.reason := ''unheard of''; RETURN NEW; END';
     CREATE TRIGGER foreign_word BEFORE INSERT ON account_syncs
         FOR EACH ROW EXECUTE FUNCTION put_a_foreign_word();
+    CREATE FUNCTION stand_in_the_way() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN RAISE EXCEPTION USING ERRCODE = ''serialization_failure''; END';
+    CREATE TRIGGER in_the_way BEFORE UPDATE ON account_syncs
+        FOR EACH ROW EXECUTE FUNCTION stand_in_the_way();
 """
 
 
