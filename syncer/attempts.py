@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 from syncer.errors import SyncerError
@@ -26,12 +25,11 @@ async def attempt(
     try:
         return await work()
     except SyncerError as error:
-        first = error
-    numbers = count(1)
+        failed = [error]
 
     async def go_on() -> Result:
-        if next(numbers) == 1:
-            raise first
+        if failed:
+            raise failed.pop()
         return await work()
 
     return await retrying()(go_on)

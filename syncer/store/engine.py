@@ -181,7 +181,7 @@ class Database:
 
 async def _roll_back(driver: asyncpg.Connection) -> None:
     """End the transaction, where that cannot be done by ending the connection."""
-    if not driver.is_in_transaction():
+    if driver.is_closed() or not driver.is_in_transaction():
         return
     try:
         await driver.execute("ROLLBACK", timeout=_ANSWER_GRACE_S)

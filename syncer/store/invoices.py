@@ -10,9 +10,9 @@ from sqlalchemy import text
 
 from syncer.invoice import Invoice
 from syncer.store.absence import Absence, find_absence, is_mass_disappearance, mark_missing
-from syncer.store.load import has_no_invoices, load_invoices
+from syncer.store.load import can_load, load_invoices
 from syncer.store.rejections import keep_rejections
-from syncer.store.rows import BOOKKEEPING, in_slices
+from syncer.store.rows import BOOKKEEPING, INVOICE_TEXTS, in_slices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,16 +144,6 @@ FROM compared
 
 
 _AMOUNTS = ("amount_due", "amount_paid", "amount_remaining")
-_texts = attrgetter(
-    "id",
-    "status",
-    "currency",
-    "created_by",
-    "description",
-    "invoice_origin",
-    "invoice_pdf",
-    "extra",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +192,7 @@ async def merge_invoices(
     withheld = is_mass_disappearance(absence)
     absent = () if withheld else _absent_now(absence, batch)
     invoices = sorted(batch.invoices, key=attrgetter("id"))
-    if invoices and await has_no_invoices(conn, account_id):
+    if invoices and await can_load(conn, account_id):
         await load_invoices(conn, account_id, invoices)
         inserted, updated = len(invoices), 0
     else:
@@ -224,7 +214,7 @@ async def _merge(
 ) -> tuple[int, int]:
     """Insert what is new and rewrite what differs; how many of each."""
     inserted = updated = 0
-    for rows in in_slices(invoices, _texts):
+    for rows in in_slices(invoices, INVOICE_TEXTS):
         columns = {name: [getattr(row, name) for row in rows] for name in Invoice.__struct_fields__}
         # Digits travel as text for less than half of what it costs to take them apart.
         columns |= {name: [str(amount) for amount in columns[name]] for name in _AMOUNTS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -17,6 +18,18 @@ BOOKKEEPING = (
     "first_seen_at",
     "changed_at",
     "missing_since",
+)
+
+# Those of an invoice's texts that may be long.
+INVOICE_TEXTS = attrgetter(
+    "id",
+    "status",
+    "currency",
+    "created_by",
+    "description",
+    "invoice_origin",
+    "invoice_pdf",
+    "extra",
 )
 
 # Large enough that round trips don't count, small enough that one statement's memory doesn't:

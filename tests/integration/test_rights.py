@@ -238,3 +238,18 @@ async def test_a_schema_that_may_not_be_used_is_not_taken_for_an_empty_one(
                 await look(database)
     async with opened(Database(database_dsn, schema="not there")) as database:
         assert not (await schema_state(database)).at_head
+
+
+async def test_a_first_load_does_without_copy_where_policies_apply(
+    database_dsn: str, daemon: str
+) -> None:
+    async with (
+        session(database_dsn) as admin,
+        opened(Database(daemon)) as database,
+        site(database) as here,
+    ):
+        await admin.execute("ALTER TABLE invoices ENABLE ROW LEVEL SECURITY")
+        await admin.execute("CREATE POLICY everything ON invoices USING (true) WITH CHECK (true)")
+        here.add("production", 3)
+        result = await here.run()
+        assert [(one.status, one.inserted) for one in result.records] == [("complete", 3)]

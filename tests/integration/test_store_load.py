@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from syncer.errors import DatabaseError
+from syncer.errors import DatabaseError, DatabaseUnreachable
 from syncer.invoice import Invoice, Rejection
 from syncer.store.invoices import MergeCounts
 from tests.integration.stored import ACCOUNT, change, fetch, invoice, invoices, merge
+from tests.sessions import PATIENCE_S, POOL, WAITING, holding, session, terminate, until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,6 +154,21 @@ async def test_a_first_load_that_fails_leaves_nothing(database: Database) -> Non
         await merge(database, invoices(3), rejections=[rejection])
     assert await fetch(database, "SELECT id FROM invoices") == []
     assert await merge(database, invoices(3)) == MergeCounts(inserted=3)
+
+
+async def test_a_first_load_ends_where_the_connection_is_lost_in_it(
+    database: Database, database_dsn: str
+) -> None:
+    """The table is locked, so that the server reads nothing of what is more than buffers hold."""
+    many = [invoice(f"in_{number}", description="x" * 1000) for number in range(20_000)]
+    locked = holding(database_dsn, "LOCK TABLE invoices IN EXCLUSIVE MODE")
+    async with session(database_dsn) as admin, locked, asyncio.timeout(PATIENCE_S):
+        loading = asyncio.ensure_future(merge(database, many))
+        await until(admin, WAITING, 1)
+        await terminate(admin, POOL)
+        with pytest.raises(DatabaseUnreachable):
+            await loading
+    assert await fetch(database, "SELECT id FROM invoices") == []
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
