@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks.medians import LIMITS
 from benchmarks.pages import USUAL_PER_PAGE
 from benchmarks.receive import CONNECTIONS
 
@@ -155,7 +156,7 @@ def inside(name: str, directory: Path) -> dict[str, Any]:
             "inside_s": event["duration_ms"] / 1000,
             "counts": {key: event[key] for key in (*counts, "rejected", "accounts_complete")},
         }
-    if name in ("receiving only", "COPY only", "COPY of values"):
+    if name in LIMITS:
         said: dict[str, Any] = json.loads((directory / "stdout").read_text())
         return said
     return {}

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from benchmarks.measure import Measurement
 
-FIRST_CLIENTS: Final = ("receiving only", "COPY only", "COPY of values", "syncer")
+LIMITS: Final = ("receiving only", "COPY only", "COPY of values")
+FIRST_CLIENTS: Final = (*LIMITS, "syncer")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
-from benchmarks.medians import summaries
+from benchmarks.medians import LIMITS, summaries
 from benchmarks.phases import PHASES
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _phase(phase: str, bars: Sequence[Bar], axes: Sequence[Axis], top: float) ->
     yield _text(EDGE, top + GAP - 14, heading, "heading")
     for row, bar in enumerate(bars):
         y = top + GAP + ROW * row
-        kind = {"syncer": "syncer", "receiving only": "limit", "COPY only": "limit"}
+        kind = dict.fromkeys(LIMITS, "limit") | {"syncer": "syncer"}
         yield _text(EDGE, y + BAR - 3, bar.client, "heading" if bar.client == "syncer" else "")
         for axis, value in zip(axes, (bar.seconds, bar.megabytes), strict=True):
             length = axis.length(value)
