@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from syncer.digests import NOTHING_KNOWN, VERSION, Known, PageDigests
 from syncer.errors import RowsChanged
-from syncer.store.invoices import merge_invoices
+from syncer.store.invoices import MergeCounts, merge_invoices
 from syncer.store.statements import Statement
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from syncer.store.invoices import Batch, MergeCounts
+    from syncer.store.invoices import Batch
 
 # Digests are about the rows as the walk left them. When one of those is changed or deleted, by
 # whatever hand, a trigger sets the version to 0; one that was added shows in their number.
@@ -129,7 +129,7 @@ async def store_walk(
         # All of it is stored, and nothing will be written.
         if batch.unchanged and await _IS_LAST.fetch_one(conn, **values) is None:
             raise changed
-        return await merge_invoices(conn, account_id, run_id, replace(batch, listed=None))
+        return MergeCounts(unchanged=batch.unchanged)
     held = (await conn.execute(_HOLD, values)).one()
     if batch.unchanged and not held.is_last:
         raise changed

@@ -110,22 +110,22 @@ class AccountSync:
         if self.stop.requested:
             return self.recorder.leave_out(account, Reason.INTERRUPTED)
         try:
-            is_fresh, last = await repeat(partial(self._look, account), sleep=self.stop.pause)
-            if is_fresh:
+            last = await repeat(partial(self._look, account), sleep=self.stop.pause)
+            if last is None:
                 return await self.recorder.note(account, plain_outcome("skipped", Reason.FRESH))
             return await self._sync_stale(account, started_at, last)
         except Superseded:
             return await self.recorder.note(account, plain_outcome("skipped", Reason.LOCKED))
 
-    async def _look(self, account: Account) -> tuple[bool, StoredWalk]:
-        """Whether the account was walked for this tick, and what its invoices are stored from."""
+    async def _look(self, account: Account) -> StoredWalk | None:
+        """Tell what the account's invoices are stored from; None: it was walked for this tick."""
         tick = self.recorder.tick
         async with self.database.transaction() as conn:
             walked = None if tick is None else await last_walk(conn, account.id)
             if tick is not None and walked is not None and serves_tick(walked, tick):
-                return True, StoredWalk()
+                return None
             longest = self.settings.full_compare_every
-            return False, await read_walk(conn, account.id, longest=longest)
+            return await read_walk(conn, account.id, longest=longest)
 
     async def _sync_stale(
         self,
