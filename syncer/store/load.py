@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from syncer.store.rows import INVOICE_TEXTS, in_slices
+from syncer.store.statements import driver_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,10 +63,7 @@ async def load_invoices(
 
     The caller owns the transaction and holds the account's state row (`fence_account`).
     """
-    raw = await conn.get_raw_connection()
-    driver = raw.driver_connection
-    if driver is None:
-        raise RuntimeError("a connection in use has its driver's connection")
+    driver = await driver_of(conn)
     account = _text(account_id)
     for rows in in_slices(invoices, INVOICE_TEXTS):
         # In one piece: while the driver waits for the next of several, it notices neither that the

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"(?<!:):(\w+)")
 
 
+async def driver_of(conn: AsyncConnection) -> asyncpg.Connection:
+    """Give the driver's own connection, for what SQLAlchemy has no way for, or a long one."""
+    driver: asyncpg.Connection = (await conn.get_raw_connection()).driver_connection
+    return driver
+
+
 class Statement:
     """SQL with values as `:name`, handed to the driver without SQLAlchemy in between.
 
@@ -29,7 +35,7 @@ class Statement:
         # its text is sent each time.
         prepared = conn.info.get(self)
         if prepared is None:
-            driver: asyncpg.Connection = (await conn.get_raw_connection()).driver_connection
+            driver = await driver_of(conn)
             prepared = conn.info[self] = await driver.prepare(self._sql)
         rows = await prepared.fetch(*[values[name] for name in self._names])
         return rows[0] if rows else None
