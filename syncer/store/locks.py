@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from functools import partial
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from syncer.errors import DatabaseError
 from syncer.store.failures import DRIVER_ERRORS, translated_errors
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import asyncpg
 
     from syncer.store.engine import Database
+
+_Answer = TypeVar("_Answer")
 
 # What is locked, as text for format(): advisory locks count for the whole database, so it holds the
 # schema as well as the name.
@@ -51,12 +54,16 @@ _BEGIN = """
 # one; whoever takes the run for a dead one asks for an exclusive lock.
 _HOLD_RUN = f"SELECT pg_advisory_lock_shared({_LOCK})"
 
-_TRY_ACCOUNT = f"""
-    SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
-    WHERE pg_try_advisory_lock({_LOCK})
-"""
+_TRY_ACCOUNT = f"SELECT WHERE pg_try_advisory_lock({_LOCK})"
+_TAKEN = "SELECT 1"
 
 _RELEASE_ACCOUNT = f"SELECT pg_advisory_unlock({_LOCK})"
+
+# Asked by COPY, which travels by the simple protocol, in one message. Any other statement with an
+# answer stays open, and its snapshot with it, until the next one.
+_CLOCK = (
+    "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')"
+)
 
 _ANSWER_TIMEOUT_S = 15.0
 # Short, because leaving is part of a drain, which has ten seconds in all.
@@ -108,7 +115,7 @@ class Locks:
 
     async def hold_run(self, run_id: UUID) -> None:
         """Show the others, until exit, that this run's process is alive; before `begin_run`."""
-        await self._ask(_HOLD_RUN, RUN_KEY, str(run_id))
+        await self._ask(partial(self._execute, _HOLD_RUN, RUN_KEY, str(run_id)))
         self._run_id = run_id
 
     async def try_account(self, account_id: str) -> datetime | None:
@@ -116,12 +123,11 @@ class Locks:
 
         The same session would get it twice, so a run asks no more once it has it.
         """
-        taken_at = await self._ask(_TRY_ACCOUNT, _ACCOUNT_KEY, account_id)
-        return datetime.fromisoformat(taken_at) if taken_at else None
+        return await self._ask(partial(self._try_account, account_id))
 
     async def release_account(self, account_id: str) -> None:
         """Let another session have the account."""
-        await self._ask(_RELEASE_ACCOUNT, _ACCOUNT_KEY, account_id)
+        await self._ask(partial(self._execute, _RELEASE_ACCOUNT, _ACCOUNT_KEY, account_id))
 
     async def _connect(self) -> asyncpg.Connection:
         connection = await self._database.connect(answer_timeout_s=_ANSWER_TIMEOUT_S)
@@ -133,30 +139,35 @@ class Locks:
             raise
         return connection
 
-    async def _ask(self, query: str, key: str, name: str) -> str:
+    async def _ask(self, question: Callable[[], Awaitable[_Answer]]) -> _Answer:
         async with self._mutex:
-            # Where it is known to be lost, the driver's way to copy ends in a defect of its own.
-            if not self._connection.is_closed():
-                with suppress(DatabaseError):
-                    return await self._ask_once(query, key, name)
+            with suppress(DatabaseError):
+                return await question()
             # Whatever it was, the transaction is over.
             await self._reconnect()
-            return await self._ask_once(query, key, name)
+            return await question()
 
-    async def _ask_once(self, query: str, key: str, name: str) -> str:
-        """Return the answer as text, empty where there is no row."""
+    async def _try_account(self, account_id: str) -> datetime | None:
+        if await self._execute(_TRY_ACCOUNT, _ACCOUNT_KEY, account_id) != _TAKEN:
+            return None
         answer = bytearray()
 
         async def take(received: bytes) -> None:
             answer.extend(received)
 
-        # COPY travels by the simple protocol, in one message. Any other statement with an answer
-        # stays open, and its snapshot with it, until the next one.
+        # Not the first question after a pause: where the connection was lost meanwhile, and the
+        # driver has not seen all of it, a COPY of its leaves a complaint in the log.
+        with translated_errors(self._database.where):
+            await self._connection.copy_from_query(_CLOCK, output=take)
+        return datetime.fromisoformat(answer.decode().rstrip())
+
+    async def _execute(self, query: str, key: str, name: str) -> str:
+        """Return what the server says it did, with the number of rows."""
         schema = self._database.schema
         query = query.format(key=_literal(key), schema=_literal(schema), name=_literal(name))
         with translated_errors(self._database.where):
-            await self._connection.copy_from_query(query, output=take)
-        return answer.decode().rstrip("\n")
+            status: str = await self._connection.execute(query)
+        return status
 
     async def _reconnect(self) -> None:
         # One that is merely too slow to answer would keep its locks.
@@ -168,7 +179,7 @@ class Locks:
         if self._run_id is None:
             return
         try:
-            await self._ask_once(_HOLD_RUN, RUN_KEY, str(self._run_id))
+            await self._execute(_HOLD_RUN, RUN_KEY, str(self._run_id))
         except BaseException:
             # The next call tries again, rather than go on without the run's lock.
             self._connection.terminate()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from syncer.errors import DatabaseUnreachable
@@ -117,7 +119,7 @@ async def test_accounts_walked_concurrently_survive_one_loss(database: Database)
     [
         # The first call waits for the server, the second one no more.
         ("BEGIN ", [0.5, 1, 2, 4], 5 + 1),
-        ("COPY (SELECT pg_advisory_lock_shared(", [], 1 + 1),
+        ("SELECT pg_advisory_lock_shared(", [], 1 + 1),
     ],
     ids=["beginning", "lock of the run"],
 )
@@ -156,6 +158,45 @@ async def test_no_call_goes_on_without_the_lock_of_the_run(
         traffic.watch = let_pass
         assert await locks.try_account(ACCOUNT) is not None
         assert await fetch(database, HELD) == [{"locks": 2}]
+
+
+async def test_a_loss_that_the_driver_has_half_noticed_leaves_no_complaint(
+    database_dsn: str, database: Database
+) -> None:
+    """The server has said why it ends the connection, and its end is still on the way."""
+    traffic = Traffic()
+    complaints: list[str] = []
+    said, may_end = asyncio.Event(), asyncio.Event()
+
+    def watch(message: Message) -> Callable[[Passage], Awaitable[None]] | None:
+        return hold_end if message.frame.kind == "ErrorResponse" else None
+
+    async def hold_end(passage: Passage) -> None:
+        await passage.forward()
+        said.set()
+        await may_end.wait()
+
+    def complain(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if isinstance(context.get("exception"), asyncpg.PostgresError):
+            complaints.append(context["message"])
+
+    asyncio.get_running_loop().set_exception_handler(complain)
+    async with (
+        Proxy("database", traffic, PostgresFrames, lambda: open_postgres(database_dsn)) as proxy,
+        opened(Database(through(database_dsn, proxy.port))) as behind,
+        Locks(behind) as locks,
+    ):
+        await locks.hold_run(uuid4())
+        traffic.watch = watch
+        await end_sessions_with_locks(database)
+        await said.wait()
+        # Meanwhile the driver reads it.
+        assert await fetch(database, HELD) == [{"locks": 0}]
+        assert await locks.try_account(ACCOUNT) is not None
+        assert await fetch(database, HELD) == [{"locks": 2}]
+        may_end.set()
+    gc.collect()
+    assert complaints == []
 
 
 async def test_leaving_after_a_loss_that_nobody_noticed_is_silent(database: Database) -> None:
