@@ -192,7 +192,7 @@ class _Connection:
     def cut(self) -> None:
         self._is_cut = True
         # The server still reads what it was sent, and then the end; its own end is waited for.
-        self._writers["client"].write_eof()
+        self._end_towards_server()
         self.lose_client()
 
     def lose_client(self) -> None:
@@ -211,6 +211,11 @@ class _Connection:
             self._writers["server"].close()
         else:
             # The server learns that there is no more, and may still have something to say.
+            self._end_towards_server()
+
+    def _end_towards_server(self) -> None:
+        # One that is gone already (a backend that was terminated) needs no word of it.
+        with suppress(OSError):
             self._writers["client"].write_eof()
 
     async def _pass_on(self, sender: Sender, frames: Iterator[Frame]) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -126,6 +129,36 @@ async def test_what_the_watch_raises_is_raised_at_the_end(database_dsn: str) -> 
         await asyncpg.connect(through(database_dsn, opened.port))
     with pytest.raises(ExceptionGroup, match="whoever watches the db failed"):
         await opened.__aexit__(None, None, None)
+
+
+async def test_a_server_that_has_just_gone_is_no_failure_of_the_watch() -> None:
+    ended = asyncio.Event()
+
+    async def reset(_passage: Passage) -> None:
+        upstream, _ = listener.accept()
+        await ended.wait()
+        # The client's end is read in one of the next turns of the loop.
+        for _ in range(10):
+            await asyncio.sleep(0)
+        # The server's is noticed in none, as there is no further turn before the end is passed on.
+        upstream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        upstream.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        traffic = Traffic(lambda _: reset)
+        opening = Proxy("api", traffic, HttpFrames, lambda: asyncio.open_connection(host, port))
+        async with opening as wire:
+            reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+            writer.write(REQUEST)
+            writer.write_eof()
+            ended.set()
+            # Whether the client learns of an end or of a reset is not the point.
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+            writer.close()
+            await wire.wait_until_idle()
+    assert [message.frame.kind for message in traffic.messages] == ["Request"]
 
 
 REQUEST = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
