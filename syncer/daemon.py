@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -14,11 +14,11 @@ from syncer.schedule import Due, Schedule
 from syncer.shutdown import DRAIN_S, Shutdown
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
-    from syncer.stop import Stop
-    from syncer.store.journal import Trigger
+    from syncer.account import Account
+    from syncer.sync.run import Runner
 
 log = structlog.get_logger()
 
@@ -26,38 +26,27 @@ FIRST_RETRY_S: Final = 2.0
 LONGEST_RETRY_S: Final = 60.0
 
 
-class MakeRun(Protocol):
-    """Makes a run, with whatever configuration, credentials and accounts hold by now."""
-
-    def __call__(
-        self,
-        *,
-        trigger: Trigger,
-        tick: datetime | None,
-        stop: Stop,
-        next_is_due: Callable[[], bool],
-    ) -> Awaitable[object]:
-        """Sync every account once; the arguments are those of `Runner.run`."""
-
-
 class Daemon:
     """Makes a run whenever one is due.
 
-    `jitter` is asked before every run, as it may change meanwhile. `draw` draws from [0, 1) for it.
+    `accounts` is asked before every run, so that a credential that was rotated in its file counts
+    from the next run on. `draw` draws from [0, 1) for the jitter.
     """
 
     def __init__(
         self,
         *,
-        make_run: MakeRun,
+        runner: Runner,
+        accounts: Callable[[], Sequence[Account]],
         schedule: Schedule,
-        jitter: Callable[[], timedelta],
+        jitter: timedelta,
         shutdown: Shutdown,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self._make_run = make_run
+        self._runner = runner
+        self._accounts = accounts
         self._schedule = schedule
-        self._jitter = jitter
+        self._jitter_s = jitter.total_seconds()
         self._shutdown = shutdown
         self._draw = draw
 
@@ -85,7 +74,7 @@ class Daemon:
         except TimeoutError:
             return
         if due.tick is not None:
-            await self._shutdown.soft.pause(self._jitter().total_seconds() * self._draw())
+            await self._shutdown.soft.pause(self._jitter_s * self._draw())
         try:
             async with asyncio.timeout(None) as deadline:
                 with self._shutdown.hard.cutting(deadline):
@@ -98,7 +87,8 @@ class Daemon:
         retry_s = FIRST_RETRY_S
         while not self._shutdown.soft.requested:
             try:
-                await self._make_run(
+                await self._runner.run(
+                    self._accounts(),
                     trigger="start" if due.tick is None else "schedule",
                     tick=due.tick,
                     stop=self._shutdown.soft,

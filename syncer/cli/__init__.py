@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 import sys
 from pathlib import Path
-from signal import SIG_IGN, SIGHUP, signal
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TypeVar
 
 import typer
@@ -110,10 +109,12 @@ def options(
     context.obj = config
 
 
-def _settings(context: typer.Context, config: Path | None) -> Settings:
+def _settings(
+    context: typer.Context, config: Path | None, *, needs_accounts: bool = True
+) -> Settings:
     from syncer.config import load
 
-    return load(config or context.obj)
+    return load(config or context.obj, needs_accounts=needs_accounts)
 
 
 def _configure_logs(settings: Settings) -> None:
@@ -142,19 +143,15 @@ def _carry_out(work: Coroutine[None, None, Result]) -> Result:
 def run(context: typer.Context, config: ConfigPath = None) -> None:
     """Be the daemon: sync on schedule until SIGTERM or SIGINT, then store what is under way.
 
-    SIGHUP makes it read the configuration again, which holds from the next run on.
-
     Migrates the schema first, or (with database.auto_migrate = false) refuses to start unless it
     is at the right revision.
     """
-    # It would end the process before anybody listens to it.
-    signal(SIGHUP, SIG_IGN)
     settings = _settings(context, config)
     _configure_logs(settings)
     _warn(settings)
     from syncer.service import serve
 
-    _carry_out(serve(settings, lambda: _settings(context, config)))
+    _carry_out(serve(settings))
 
 
 @app.command()
@@ -234,6 +231,26 @@ def status(
     from syncer.cli.status import show_status
 
     _carry_out(interruptible(show_status(settings, as_json=as_json)))
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Where to; - is standard output.")
+    ] = "syncer-report.html",
+    config: ConfigPath = None,
+) -> None:
+    """Write one HTML file with charts and tables of what is owed, was paid, and how complete it is.
+
+    Needs the database alone, no account and no token; the file loads nothing from anywhere.
+    """
+    settings = _settings(context, config, needs_accounts=False)
+    _configure_logs(settings)
+    from syncer.app import interruptible
+    from syncer.cli.report import write_report
+
+    _carry_out(interruptible(write_report(settings, output)))
 
 
 @app.command()

@@ -32,13 +32,18 @@ _ACCOUNT_VARIABLE = "CLOUDFLARE_ACCOUNT_ID"
 _DEFAULT_DATA_DIR = DatabaseSettings.model_fields["data_dir"].default
 
 
-def load(path: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Settings:
+def load(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    needs_accounts: bool = True,
+) -> Settings:
     """Read the configuration from a file and the environment, which wins.
 
     The file is `path`, else the one that SYNCER_CONFIG names, else `config.toml` in the current
     directory if there is one. Relative paths in the configuration are relative to the file's
     directory, without a file to the current one. Without a file, CLOUDFLARE_ACCOUNT_ID makes an
-    account if no other is given.
+    account if no other is given. Who only reads the database needs no account at all.
 
     Secrets are only read by the settings' methods, from the same environment.
     Raises ConfigurationError with everything that is wrong, one line each.
@@ -52,12 +57,12 @@ def load(path: Path | None = None, *, environ: Mapping[str, str] | None = None) 
         values["accounts"] = [{"id": environ[_ACCOUNT_VARIABLE]}]
         variables.variables["accounts", 0, "id"] = _ACCOUNT_VARIABLE
     _make_absolute(values, Path.cwd() if file is None else file.absolute().parent)
-    settings = _build(values, variables)
+    settings = _build(values, variables, needs_accounts=needs_accounts)
     warnings = (*variables.warnings, *_warnings(settings, given, file))
     return settings.within(Surroundings(environ=environ, warnings=warnings))
 
 
-def _build(values: Table, variables: Environment) -> Settings:
+def _build(values: Table, variables: Environment, *, needs_accounts: bool) -> Settings:
     class Loaded(Settings):
         """Takes the values as they are laid over each other, and from nowhere else.
 
@@ -80,7 +85,7 @@ def _build(values: Table, variables: Environment) -> Settings:
         settings = Loaded()
     except ValidationError as error:
         findings += findings_of(error, Settings, variables.variables)
-    findings += broken_rules(values)
+    findings += broken_rules(values, needs_accounts=needs_accounts)
     if settings is None or findings:
         raise ConfigurationError(findings)
     return settings

@@ -26,14 +26,15 @@ _NO_ACCOUNTS = (
 )
 
 
-def broken_rules(values: Table) -> Iterator[str]:
+def broken_rules(values: Table, *, needs_accounts: bool = True) -> Iterator[str]:
     """Find every rule between keys that the values break."""
     yield from _schedule(_table(values.get("schedule")))
     yield from _credential("cloudflare", _table(values.get("cloudflare")))
     yield from _database(_table(values.get("database")))
     accounts = values.get("accounts", [])
     if accounts == []:
-        yield _NO_ACCOUNTS
+        if needs_accounts:
+            yield _NO_ACCOUNTS
     elif isinstance(accounts, list):
         yield from _accounts([_table(account) for account in accounts])
 

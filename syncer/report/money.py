@@ -1,0 +1,243 @@
+"""What is owed, what was paid, what failed, and where it came from; a card per currency."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from html import escape
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from syncer.report.charts import Bar, Series, bars, columns
+from syncer.report.html import Column, cards, paragraph, section, table
+from syncer.report.style import SERIES
+from syncer.report.wording import NOTHING, amount, count, currency, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from syncer.store.report import Open, Origin, Paid, Report
+
+MOST_CURRENCIES: Final = 12
+_ZERO: Final = Decimal(0)
+
+
+def open_amounts(report: Report) -> str:
+    """Show what is open, by currency and account."""
+    groups = [(code, list(rows)) for code, rows in groupby(report.open, lambda row: row.currency)]
+    made = (_open_card(number, code, rows) for number, (code, rows) in enumerate(groups))
+    return section(
+        "open",
+        "Open amounts",
+        [
+            paragraph("What remains to be paid of invoices that are open.", "faint"),
+            *_cards(made, len(groups), "Nothing is open."),
+        ],
+    )
+
+
+def _open_card(number: int, code: str, rows: Sequence[Open]) -> str:
+    name = currency(code)
+    total = sum((row.amount for row in rows), _ZERO)
+    invoices = sum(row.invoices for row in rows)
+    chart = bars(
+        f"open-{number}",
+        f"Open amounts in {name} by account",
+        f"{amount(total)} {name} in {count(invoices)} invoice(s); the table has every figure.",
+        [Bar(_account(row), float(row.amount), f"{amount(row.amount)} {name}") for row in rows],
+    )
+    shown = table(
+        f"Open amounts in {name}",
+        (Column("Account"), Column("Invoices", is_number=True), Column(name, is_number=True)),
+        [(_account(row), count(row.invoices), amount(row.amount)) for row in rows],
+        foot=("Total", count(invoices), amount(total)),
+    )
+    return f"<h3>{escape(name)}: {amount(total)}</h3>\n{chart}\n{shown}"
+
+
+def spend(report: Report) -> str:
+    """Show what was paid, by month of the invoice and account."""
+    groups = [(code, list(rows)) for code, rows in groupby(report.paid, lambda row: row.currency)]
+    made = (_spend_card(number, code, rows) for number, (code, rows) in enumerate(groups))
+    otherwise = "; ".join(
+        f"{amount(row.amount)} {currency(row.currency)}" for row in report.paid_otherwise
+    )
+    return section(
+        "spend",
+        "Spend over time",
+        [
+            paragraph(
+                "What was paid of the invoices created in each of the last twelve months.", "faint"
+            ),
+            *_cards(made, len(groups), "Nothing was paid."),
+            *(
+                [paragraph(f"Besides, paid in other months or in none: {otherwise}.")]
+                if otherwise
+                else []
+            ),
+        ],
+    )
+
+
+def _spend_card(number: int, code: str, rows: Sequence[Paid]) -> str:
+    name = currency(code)
+    months = _months(rows)
+    names = {row.place: row.account or "all other accounts" for row in rows}
+    figures = {(row.month, row.place): row.amount for row in rows}
+    places = sorted(names)
+    chart = columns(
+        f"spend-{number}",
+        f"Paid in {name} by month and account",
+        f"{amount(sum(figures.values(), _ZERO))} {name} in all; the table has every figure.",
+        [month[2:] for month in months],
+        [
+            Series(
+                names[place],
+                SERIES[place - 1],
+                [float(_of_month(figures, month, place)) for month in months],
+            )
+            for place in places
+        ],
+    )
+    lines = []
+    for month in reversed(months):
+        amounts = [_of_month(figures, month, place) for place in places]
+        cells = [amount(value) if value else NOTHING for value in amounts]
+        lines.append((month, *cells, amount(sum(amounts, _ZERO))))
+    sums = [sum((row.amount for row in rows if row.place == place), _ZERO) for place in places]
+    shown = table(
+        f"Paid in {name} by month",
+        (
+            Column("Month"),
+            *(Column(names[place], is_number=True) for place in places),
+            Column("All", is_number=True),
+        ),
+        lines,
+        foot=("Total", *map(amount, sums), amount(sum(sums, _ZERO))),
+    )
+    return f"<h3>{escape(name)}</h3>\n{chart}\n{shown}"
+
+
+def _months(rows: Sequence[Paid]) -> list[str]:
+    """Name every month from the first to the last, those without a payment too."""
+    first, last = min(row.month for row in rows), max(row.month for row in rows)
+    numbers = range(first.year * 12 + first.month - 1, last.year * 12 + last.month)
+    return [f"{number // 12:04}-{number % 12 + 1:02}" for number in numbers]
+
+
+def _of_month(figures: dict[tuple[date, int], Decimal], month: str, place: int) -> Decimal:
+    return figures.get((date.fromisoformat(f"{month}-01"), place), _ZERO)
+
+
+def failed_payments(report: Report) -> str:
+    """Show invoices that were tried to collect and still have something to pay."""
+    sums = table(
+        "Failed payments by currency",
+        (
+            Column("Currency"),
+            Column("Status"),
+            Column("Invoices", is_number=True),
+            Column("Remaining", is_number=True),
+        ),
+        [
+            (currency(row.currency), row.status, count(row.invoices), amount(row.amount))
+            for row in report.failed_sums
+        ],
+    )
+    oldest = table(
+        "Failed payments, oldest first",
+        (
+            Column("Invoice"),
+            Column("Account"),
+            Column("Created"),
+            Column("Age in days", is_number=True),
+            Column("Status"),
+            Column("Attempts", is_number=True),
+            Column("Remaining", is_number=True),
+            Column("Currency"),
+        ),
+        [
+            (
+                row.invoice_id,
+                row.account,
+                moment(row.created_at),
+                NOTHING
+                if row.created_at is None
+                else count((report.made_at - row.created_at).days),
+                row.status,
+                count(row.attempts),
+                amount(row.amount),
+                currency(row.currency),
+            )
+            for row in report.failed.rows
+        ],
+        more=report.failed.more,
+    )
+    return section(
+        "failed",
+        "Failed payments",
+        [
+            paragraph(
+                "Invoices that are open or uncollectible, of which something remains although"
+                " payment was attempted.",
+                "faint",
+            ),
+            *([sums, oldest] if report.failed.total else [paragraph("There are none.")]),
+        ],
+    )
+
+
+def origins(report: Report) -> str:
+    """Show what was topped up by itself and what by hand."""
+    groups = [
+        (code, list(rows)) for code, rows in groupby(report.origins.rows, lambda row: row.currency)
+    ]
+    made = (_origin_card(number, code, rows) for number, (code, rows) in enumerate(groups))
+    more = report.origins.more
+    return section(
+        "origins",
+        "Manual and automatic top-ups",
+        [
+            paragraph("By what gave rise to the invoice, in the API's words.", "faint"),
+            *_cards(made, len(groups), "There are no invoices."),
+            *([paragraph(f"and {more:,} more", "more")] if more else []),
+        ],
+    )
+
+
+def _origin_card(number: int, code: str, rows: Sequence[Origin]) -> str:
+    name = currency(code)
+    chart = bars(
+        f"origin-{number}",
+        f"Paid in {name} by origin",
+        "The table has every figure.",
+        [Bar(row.origin or "not said", float(row.paid), amount(row.paid)) for row in rows],
+    )
+    shown = table(
+        f"Top-ups in {name} by origin",
+        (
+            Column("Origin"),
+            Column("Invoices", is_number=True),
+            Column("Due", is_number=True),
+            Column("Paid", is_number=True),
+        ),
+        [
+            (row.origin or "not said", count(row.invoices), amount(row.due), amount(row.paid))
+            for row in rows
+        ],
+    )
+    return f"<h3>{escape(name)}</h3>\n{chart}\n{shown}"
+
+
+def _account(row: Open) -> str:
+    return row.account or f"{row.accounts:,} other account(s)"
+
+
+def _cards(made: Iterable[str], total: int, nothing: str) -> Iterator[str]:
+    if not total:
+        yield paragraph(nothing)
+        return
+    shown = [card for card, _ in zip(made, range(MOST_CURRENCIES), strict=False)]
+    yield cards(shown)
+    if total > len(shown):
+        yield paragraph(f"and {total - len(shown):,} more currencies", "more")

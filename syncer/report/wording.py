@@ -1,0 +1,43 @@
+"""Figures and times as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+    from decimal import Decimal
+
+NOTHING = "–"  # noqa: RUF001 an en dash, where a table has no figure
+
+
+def amount(value: Decimal) -> str:
+    """Write every digit, grouped: 1,234.50."""
+    return f"{value:,f}"
+
+
+def count(value: int) -> str:
+    """Write a number, grouped."""
+    return f"{value:,}"
+
+
+def moment(value: datetime | None) -> str:
+    """Write a time to the minute; the page says that all are in UTC."""
+    return NOTHING if value is None else f"{value:%Y-%m-%d %H:%M}"
+
+
+def age(value: timedelta | None) -> str:
+    """Write an age to two units."""
+    if value is None:
+        return NOTHING
+    minutes = int(value.total_seconds()) // 60
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days:,} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def currency(code: str) -> str:
+    """Write a currency's code as people do."""
+    return code.upper()
