@@ -14,6 +14,7 @@ from uuid import uuid4
 import hypothesis
 import pytest
 
+from syncer.demo.fill import fill
 from syncer.demo.postgres import EmbeddedPostgres
 from syncer.store.engine import Database
 from syncer.store.migrate import upgrade
@@ -96,6 +97,25 @@ def own_database(server_dsn: str, *, template: str = "template1") -> Iterator[st
 def database_dsn(server_dsn: str, template: str) -> Iterator[str]:
     """A migrated database of the test's own."""
     with own_database(server_dsn, template=template) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def filled_template(server_dsn: str) -> Iterator[str]:
+    """The name of a database that tells the demo's story, to which nobody is connected."""
+    name = f"syncer_filled_{uuid4().hex}"
+    administer(server_dsn, f"CREATE DATABASE {name}")
+    try:
+        asyncio.run(fill(dsn_of(server_dsn, name)))
+        yield name
+    finally:
+        administer(server_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def filled_dsn(server_dsn: str, filled_template: str) -> Iterator[str]:
+    """A database of the test's own that tells the demo's story; times are those of STORY_NOW."""
+    with own_database(server_dsn, template=filled_template) as dsn:
         yield dsn
 
 
