@@ -10,8 +10,10 @@ from syncer.cli.codes import EXIT_DATABASE, EXIT_INCOMPLETE, EXIT_USAGE
 from syncer.cli.screen import say
 from syncer.cloudflare.client import Tally
 from syncer.cloudflare.page_source import PageSource
+from syncer.demo.cluster import find_binaries
 from syncer.errors import CloudflareError, ConfigurationError, SyncerError
 from syncer.store.migrate import schema_state
+from syncer.store.prerequisites import require_utf8
 from syncer.store.privileges import missing_privileges, missing_tables
 
 if TYPE_CHECKING:
@@ -56,6 +58,11 @@ def _find(level: str, subject: str, text: str) -> None:
 async def _check_database(settings: Settings) -> int:
     """Print what is found, and return the exit code for it."""
     if not database_exists(settings):
+        try:
+            find_binaries()
+        except SyncerError as error:
+            _find("error", "database", str(error))
+            return EXIT_DATABASE
         directory = settings.database.data_dir
         _find("ok", "database", f"embedded; the first run, sync or migrate makes it in {directory}")
         return 0
@@ -63,6 +70,8 @@ async def _check_database(settings: Settings) -> int:
         async with open_database(settings) as database:
             state = await schema_state(database)
             _find("ok", "database", f"reachable at {database.where}")
+            async with database.transaction() as conn:
+                await require_utf8(conn)
             if not state.at_head:
                 _find("error", "schema", str(state))
                 return EXIT_DATABASE

