@@ -86,14 +86,30 @@ def database_exists(settings: Settings) -> bool:
     return settings.database.url is not None or EmbeddedPostgres.exists(settings.database.data_dir)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class App:
-    """The parts that a sync needs, open."""
+    """The parts that a sync needs, open; those that follow the configuration may be renewed."""
 
     settings: Settings
     database: Database
     client: CloudflareClient
     runner: Runner
+    observer: Observer
+
+    async def renew(self, settings: Settings) -> None:
+        """Go on with another configuration, in the same database; only between two runs.
+
+        What was spent of the credentials' budgets stays spent. Raises `ConfigurationError`.
+        """
+        former, client = self.client, open_client(settings)
+        client.inherit_budgets(former)
+        self.settings, self.client = settings, client
+        self.runner = _new_runner(settings, client, self.database, self.observer)
+        await former.close()
+
+    async def close_client(self) -> None:
+        """Close every connection to the API."""
+        await self.client.close()
 
 
 @asynccontextmanager
@@ -105,13 +121,19 @@ async def open_app(settings: Settings, observer: Observer) -> AsyncIterator[App]
         stack.push_async_callback(client.close)
         database = await stack.enter_async_context(open_database(settings))
         await prepare_schema(database, auto_migrate=settings.database.auto_migrate)
-        runner = Runner(
-            client=client,
-            database=database,
-            settings=_run_settings(settings),
-            observer=observer,
-        )
-        yield App(settings, database, client, runner)
+        runner = _new_runner(settings, client, database, observer)
+        app = App(settings, database, client, runner, observer)
+        # By then it may be another one, and closing one twice does nothing.
+        stack.push_async_callback(app.close_client)
+        yield app
+
+
+def _new_runner(
+    settings: Settings, client: CloudflareClient, database: Database, observer: Observer
+) -> Runner:
+    return Runner(
+        client=client, database=database, settings=_run_settings(settings), observer=observer
+    )
 
 
 def open_client(settings: Settings) -> CloudflareClient:

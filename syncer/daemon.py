@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
@@ -14,11 +14,11 @@ from syncer.schedule import Due, Schedule
 from syncer.shutdown import DRAIN_S, Shutdown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable
     from datetime import timedelta
 
-    from syncer.account import Account
-    from syncer.sync.run import Runner
+    from syncer.stop import Stop
+    from syncer.store.journal import Trigger
 
 log = structlog.get_logger()
 
@@ -26,27 +26,38 @@ FIRST_RETRY_S: Final = 2.0
 LONGEST_RETRY_S: Final = 60.0
 
 
+class MakeRun(Protocol):
+    """Makes a run, with whatever configuration, credentials and accounts hold by now."""
+
+    def __call__(
+        self,
+        *,
+        trigger: Trigger,
+        tick: datetime | None,
+        stop: Stop,
+        next_is_due: Callable[[], bool],
+    ) -> Awaitable[object]:
+        """Sync every account once; the arguments are those of `Runner.run`."""
+
+
 class Daemon:
     """Makes a run whenever one is due.
 
-    `accounts` is asked before every run, so that a credential that was rotated in its file counts
-    from the next run on. `draw` draws from [0, 1) for the jitter.
+    `jitter` is asked before every run, as it may change meanwhile. `draw` draws from [0, 1) for it.
     """
 
     def __init__(
         self,
         *,
-        runner: Runner,
-        accounts: Callable[[], Sequence[Account]],
+        make_run: MakeRun,
         schedule: Schedule,
-        jitter: timedelta,
+        jitter: Callable[[], timedelta],
         shutdown: Shutdown,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self._runner = runner
-        self._accounts = accounts
+        self._make_run = make_run
         self._schedule = schedule
-        self._jitter_s = jitter.total_seconds()
+        self._jitter = jitter
         self._shutdown = shutdown
         self._draw = draw
 
@@ -74,7 +85,7 @@ class Daemon:
         except TimeoutError:
             return
         if due.tick is not None:
-            await self._shutdown.soft.pause(self._jitter_s * self._draw())
+            await self._shutdown.soft.pause(self._jitter().total_seconds() * self._draw())
         try:
             async with asyncio.timeout(None) as deadline:
                 with self._shutdown.hard.cutting(deadline):
@@ -87,8 +98,7 @@ class Daemon:
         retry_s = FIRST_RETRY_S
         while not self._shutdown.soft.requested:
             try:
-                await self._runner.run(
-                    self._accounts(),
+                await self._make_run(
                     trigger="start" if due.tick is None else "schedule",
                     tick=due.tick,
                     stop=self._shutdown.soft,

@@ -80,6 +80,12 @@ class Schedule:
         """Ring no more."""
         self._scheduler.shutdown(wait=False)
 
+    def keep_to(self, trigger: BaseTrigger) -> None:
+        """Ring at the times of another trigger from now on; what is due stays due."""
+        self._trigger = trigger
+        self._last_tick = None
+        self._job.reschedule(trigger)
+
     def ring(self, due: Due) -> None:
         """Make a run due."""
         if self._due is not None:

@@ -1,4 +1,4 @@
-"""The daemon, composed: schedule, signals, health port."""
+"""The daemon, composed: schedule, signals, reloads, health port."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from syncer.app import open_app, require_credentials
 from syncer.daemon import Daemon
 from syncer.errors import SyncerError
 from syncer.health import Readiness, health_server
+from syncer.reload import Reload
 from syncer.schedule import CrontabTrigger, Schedule, interval_trigger
 from syncer.shutdown import Shutdown
 from syncer.store.migrate import require_head
@@ -20,20 +21,27 @@ from syncer.store.state import read_staleness
 from syncer.sync.observer import Unobserved
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from apscheduler.triggers.base import BaseTrigger
 
     from syncer.app import App
     from syncer.config import Settings
+    from syncer.stop import Stop
+    from syncer.store.journal import Trigger
+    from syncer.sync.run import RunResult
 
 log = structlog.get_logger()
 
 
-async def serve(settings: Settings) -> None:
-    """Be the daemon, until SIGTERM or SIGINT."""
+async def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
+    """Be the daemon, until SIGTERM or SIGINT; `reread` reads the configuration anew at a SIGHUP."""
     # Later, a credential that cannot be read is its account's trouble; at the start, a mistake.
     require_credentials(settings.read_accounts())
     shutdown = Shutdown(lambda name: log.info("daemon.stopping", signal=name))
-    with shutdown.on_signals():
+    reload = Reload(settings, reread)
+    with shutdown.on_signals(), reload.on_signal():
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(None) as deadline:
@@ -43,18 +51,40 @@ async def serve(settings: Settings) -> None:
             except TimeoutError:
                 pass
             else:
-                await _run_daemon(app, shutdown)
+                await _run_daemon(app, shutdown, reload)
         log.info("daemon.stopped")
 
 
-async def _run_daemon(app: App, shutdown: Shutdown) -> None:
+async def _run_daemon(app: App, shutdown: Shutdown, reload: Reload) -> None:
     settings = app.settings
-    schedule = Schedule(_trigger(settings))
+    schedule = Schedule(_trigger(reload.settings))
+    kept = reload.settings.schedule
+
+    def accept(settings: Settings) -> None:
+        nonlocal kept
+        if settings.schedule != kept:
+            kept = settings.schedule
+            schedule.keep_to(_trigger(settings))
+
+    async def make_run(
+        *, trigger: Trigger, tick: datetime | None, stop: Stop, next_is_due: Callable[[], bool]
+    ) -> RunResult:
+        if app.settings is not reload.settings:
+            await app.renew(reload.settings)
+        return await app.runner.run(
+            # Read anew, so that a credential that was rotated in its file counts.
+            app.settings.read_accounts(),
+            trigger=trigger,
+            tick=tick,
+            stop=stop,
+            next_is_due=next_is_due,
+        )
+
+    reload.accept = accept
     daemon = Daemon(
-        runner=app.runner,
-        accounts=settings.read_accounts,
+        make_run=make_run,
         schedule=schedule,
-        jitter=settings.schedule.jitter,
+        jitter=lambda: reload.settings.schedule.jitter,
         shutdown=shutdown,
     )
     async with health_server(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 from pathlib import Path
+from signal import SIG_IGN, SIGHUP, signal
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TypeVar
 
 import typer
@@ -143,15 +144,19 @@ def _carry_out(work: Coroutine[None, None, Result]) -> Result:
 def run(context: typer.Context, config: ConfigPath = None) -> None:
     """Be the daemon: sync on schedule until SIGTERM or SIGINT, then store what is under way.
 
+    SIGHUP makes it read the configuration again, which holds from the next run on.
+
     Migrates the schema first, or (with database.auto_migrate = false) refuses to start unless it
     is at the right revision.
     """
+    # It would end the process before anybody listens to it.
+    signal(SIGHUP, SIG_IGN)
     settings = _settings(context, config)
     _configure_logs(settings)
     _warn(settings)
     from syncer.service import serve
 
-    _carry_out(serve(settings))
+    _carry_out(serve(settings, lambda: _settings(context, config)))
 
 
 @app.command()

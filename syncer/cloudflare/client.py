@@ -128,6 +128,10 @@ class CloudflareClient:
         """Close every connection."""
         await self._session.close()
 
+    def inherit_budgets(self, former: CloudflareClient) -> None:
+        """Count what another client has sent, as the API does; it must send no more."""
+        self._gates.inherit(former._gates)
+
     async def fetch_page(
         self,
         account: Account,

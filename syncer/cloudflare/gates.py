@@ -54,6 +54,11 @@ class Gates:
         self._gates[credential] = gate
         return gate
 
+    def inherit(self, former: Gates) -> None:
+        """Start from what was spent of the same credentials before."""
+        for credential, gate in former._gates.items():
+            self.of(credential).throttle.inherit(gate.throttle)
+
     def _forget_idle(self) -> None:
         """Let go of credentials that were rotated away: a daemon lives for months."""
         idle = takewhile(lambda credential: self._gates[credential].is_idle, self._gates)

@@ -33,6 +33,7 @@ class Throttle:
         self._in_flight = in_flight
         self._clock = clock
         # The log counts whole milliseconds; one more keeps to the window at any fraction.
+        self._requests = requests
         self._sent = InMemoryBucket([Rate(requests, ceil(per_s * 1000) + 1)])
         self._closed_until = 0.0
 
@@ -54,6 +55,13 @@ class Throttle:
         now = self._clock()
         self._sent.leak(int(now * 1000))
         return now >= self._closed_until and not self._sent.count()
+
+    def inherit(self, former: Throttle) -> None:
+        """Count what another one with the same clock admitted, and keep closed as long as it."""
+        self._closed_until = former._closed_until
+        # Where fewer are allowed now, the last ones say the longest when there is room again.
+        for request in former._sent.items[-self._requests :]:
+            self._sent.put(request)
 
     def close_for(self, seconds: float) -> None:
         """Admit nothing for so long, because the API said so."""

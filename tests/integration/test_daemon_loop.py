@@ -28,10 +28,9 @@ async def test_a_defect_is_loud_and_costs_one_run(here: Site) -> None:
         return []
 
     daemon = Daemon(
-        runner=here.runner(),
-        accounts=accounts,
+        make_run=lambda **how: here.runner().run(accounts(), **how),
         schedule=schedule,
-        jitter=timedelta(0),
+        jitter=lambda: timedelta(0),
         shutdown=shutdown,
     )
     with structlog.testing.capture_logs() as events:
@@ -60,10 +59,9 @@ async def test_a_newer_tick_takes_over_from_a_run_that_could_not_begin(here: Sit
         return list(here.accounts.values())
 
     daemon = Daemon(
-        runner=nowhere.runner(),
-        accounts=accounts,
+        make_run=lambda **how: nowhere.runner().run(accounts(), **how),
         schedule=schedule,
-        jitter=timedelta(hours=1),
+        jitter=lambda: timedelta(hours=1),
         shutdown=shutdown,
         draw=lambda: 0.0,
     )

@@ -94,3 +94,22 @@ def test_the_strictest_of_the_reported_limits_counts(limits: list[Limit], wait: 
     throttle = Throttle(requests=1000, per_s=300, in_flight=0, clock=Clock())
     throttle.observe(limits)
     assert throttle.admit() == wait
+
+
+@pytest.mark.parametrize(("requests", "left"), [(5, 2), (3, 0), (2, 0)])
+def test_what_another_has_spent_stays_spent(requests: int, left: int) -> None:
+    former = Throttle(requests=5, per_s=60.0, in_flight=1, clock=lambda: 100.0)
+    assert [former.admit() for _ in range(3)] == [0.0] * 3
+    throttle = Throttle(requests=requests, per_s=60.0, in_flight=1, clock=lambda: 101.0)
+    throttle.inherit(former)
+    waits = [throttle.admit() for _ in range(left + 1)]
+    assert waits[:left] == [0.0] * left
+    assert waits[left] == pytest.approx(59.0, abs=0.01)
+
+
+def test_a_block_is_inherited() -> None:
+    former = Throttle(requests=5, per_s=60.0, in_flight=1, clock=lambda: 100.0)
+    former.close_for(30.0)
+    throttle = Throttle(requests=5, per_s=60.0, in_flight=1, clock=lambda: 110.0)
+    throttle.inherit(former)
+    assert throttle.admit() == pytest.approx(20.0)
