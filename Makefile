@@ -20,7 +20,7 @@ VERSION    = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' syncer/__init__.py)
 
 .PHONY: help
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'PYTHON=python3.12    makes .venv with this one; otherwise the newest of 3.13, 3.12, 3.11'
 	@echo 'ARGS="-k walk"       goes to pytest, to the benchmark, or to the fuzzer'
@@ -133,6 +133,14 @@ image: ## Build the container image syncer:VERSION
 	docker build --tag 'syncer:$(VERSION)' --build-arg 'VERSION=$(VERSION)' \
 	    --build-arg "REVISION=$$(git rev-parse HEAD)" \
 	    --build-arg "CREATED=$$(git log -1 --format=%cI)" .
+
+# docker-compose, where that is what there is.
+COMPOSE ?= docker compose
+
+.PHONY: container-demo
+container-demo: ## Run PostgreSQL, the daemon and a simulated API in containers; ARGS=--detach
+	CLOUDFLARE_API_TOKEN=none deploy/compose/make-secrets secrets/demo
+	$(COMPOSE) --env-file deploy/compose/demo.env up --build $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what make has made; the embedded database in .syncer stays
