@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Sequence
 
     from syncer.account import Account
+    from syncer.cloudflare.watch import Watch
     from syncer.config import Settings
     from syncer.sync.observer import Observer
     from syncer.sync.run import RunResult
@@ -95,13 +96,14 @@ class App:
     client: CloudflareClient
     runner: Runner
     observer: Observer
+    watch: Watch | None
 
     async def renew(self, settings: Settings) -> None:
         """Go on with another configuration, in the same database; only between two runs.
 
         What was spent of the credentials' budgets stays spent. Raises `ConfigurationError`.
         """
-        former, client = self.client, open_client(settings)
+        former, client = self.client, open_client(settings, self.watch)
         client.inherit_budgets(former)
         self.settings, self.client = settings, client
         self.runner = _new_runner(settings, client, self.database, self.observer)
@@ -113,16 +115,18 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, observer: Observer) -> AsyncIterator[App]:
+async def open_app(
+    settings: Settings, observer: Observer, watch: Watch | None = None
+) -> AsyncIterator[App]:
     """Open database and HTTP session, and bring the schema to where it has to be."""
     async with AsyncExitStack() as stack:
         # First what a mistake in the configuration can make impossible.
-        client = open_client(settings)
+        client = open_client(settings, watch)
         stack.push_async_callback(client.close)
         database = await stack.enter_async_context(open_database(settings))
         await prepare_schema(database, auto_migrate=settings.database.auto_migrate)
         runner = _new_runner(settings, client, database, observer)
-        app = App(settings, database, client, runner, observer)
+        app = App(settings, database, client, runner, observer, watch)
         # By then it may be another one, and closing one twice does nothing.
         stack.push_async_callback(app.close_client)
         yield app
@@ -136,7 +140,7 @@ def _new_runner(
     )
 
 
-def open_client(settings: Settings) -> CloudflareClient:
+def open_client(settings: Settings, watch: Watch | None = None) -> CloudflareClient:
     """Open the HTTP session; the caller closes it. Raises `ConfigurationError`."""
     cloudflare = settings.cloudflare
     return CloudflareClient(
@@ -150,7 +154,8 @@ def open_client(settings: Settings) -> CloudflareClient:
             rate_per_s=cloudflare.rate_limit.per.total_seconds(),
             max_attempts=cloudflare.max_attempts,
             tls=trusted_authorities(cloudflare.ca_file),
-        )
+        ),
+        watch=watch,
     )
 
 

@@ -1,4 +1,4 @@
-"""Liveness and readiness over HTTP, and the probe that a container's health check runs."""
+"""Liveness, readiness and metrics over HTTP, and the probe that a container's health check runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import errno
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import aiohttp
 import msgspec
@@ -17,16 +17,23 @@ from syncer.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
+Answer = TypeVar("Answer")
+
 PROBE_TIMEOUT_S: Final = 3.0
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked for, not chosen
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """Whether the daemon can do its work, and which accounts (by name) are stale."""
+    """Whether the daemon can do its work, and which accounts (by name) are stale.
+
+    `details` has for each of those a word for what keeps it so.
+    """
 
     ready: bool
     error: str | None = None
     stale: tuple[str, ...] = ()
+    details: dict[str, str] = {}
 
 
 @asynccontextmanager
@@ -35,12 +42,14 @@ async def health_server(
     *,
     is_live: Callable[[], bool],
     readiness: Callable[[], Coroutine[None, None, Readiness]],
+    metrics: Callable[[], Coroutine[None, None, bytes]],
 ) -> AsyncIterator[None]:
-    """Answer GET and HEAD of /healthz and /readyz on the address (None: nowhere), nothing else.
+    """Answer GET and HEAD of /healthz, /readyz and /metrics on the address, nothing else.
 
-    /healthz depends on neither the database nor Cloudflare: restarting would mend neither. Those
-    who ask for /readyz while `readiness` is looking share what it finds, as each look takes a
-    connection that the sync needs; a look that has not ended by then is cancelled at the end.
+    Where that is None, nobody is answered. /healthz depends on neither the database nor Cloudflare:
+    restarting would mend neither. Those who ask for /readyz (or /metrics) while somebody else's
+    answer is being found share it, as each look takes a connection that the sync needs; a look that
+    has not ended by then is cancelled at the end.
     Raises `ConfigurationError` when the address cannot be listened on.
     """
     if address is None:
@@ -57,11 +66,18 @@ async def health_server(
         answer = await look.answer()
         return _json(answer, HTTPStatus.OK if answer.ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
+    scrape = _SharedLook(metrics)
+
+    async def exposed(_: web.Request) -> web.Response:
+        return web.Response(body=await scrape.answer(), headers={"Content-Type": METRICS_TYPE})
+
     application = web.Application()
     application.router.add_get("/healthz", healthz)
     application.router.add_get("/readyz", readyz)
+    application.router.add_get("/metrics", exposed)
     application.on_response_prepare.append(_leave_out_versions)
-    application.on_shutdown.append(look.end)  # or the server would wait for it
+    for under_way in (look, scrape):
+        application.on_shutdown.append(under_way.end)  # or the server would wait for it
     server = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await server.setup()
     try:
@@ -72,6 +88,7 @@ async def health_server(
             await server.cleanup()
         finally:
             await look.end()
+            await scrape.end()
 
 
 async def _listen(server: web.AppRunner, address: tuple[str, int]) -> None:
@@ -85,18 +102,18 @@ async def _listen(server: web.AppRunner, address: tuple[str, int]) -> None:
         raise ConfigurationError([finding]) from error
 
 
-class _SharedLook:
+class _SharedLook(Generic[Answer]):
     """A look that any number may ask for: there is one at a time, and its answer is for them all.
 
     Taking turns would not do: aiohttp goes on to answer clients that have left, so that behind a
     database which hangs they would queue, and those who came later wait for each of them.
     """
 
-    def __init__(self, look: Callable[[], Coroutine[None, None, Readiness]]) -> None:
+    def __init__(self, look: Callable[[], Coroutine[None, None, Answer]]) -> None:
         self._look = look
-        self._under_way: asyncio.Task[Readiness] | None = None
+        self._under_way: asyncio.Task[Answer] | None = None
 
-    async def answer(self) -> Readiness:
+    async def answer(self) -> Answer:
         if self._under_way is None or self._under_way.done():
             self._under_way = asyncio.create_task(self._look())
         # Who is cut off alone leaves it to the others.

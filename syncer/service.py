@@ -11,14 +11,12 @@ import structlog
 
 from syncer.app import open_app, require_credentials
 from syncer.daemon import Daemon
-from syncer.errors import SyncerError
 from syncer.health import Readiness, health_server
+from syncer.metrics import Metrics
 from syncer.reload import Reload
 from syncer.schedule import CrontabTrigger, Schedule, interval_trigger
 from syncer.shutdown import Shutdown
-from syncer.store.migrate import require_head
-from syncer.store.state import read_staleness
-from syncer.sync.observer import Unobserved
+from syncer.standing import Standing, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +37,7 @@ async def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
     """Be the daemon, until SIGTERM or SIGINT; `reread` reads the configuration anew at a SIGHUP."""
     # Later, a credential that cannot be read is its account's trouble; at the start, a mistake.
     require_credentials(settings.read_accounts())
+    metrics = Metrics()
     shutdown = Shutdown(lambda name: log.info("daemon.stopping", signal=name))
     reload = Reload(settings, reread)
     with shutdown.on_signals(), reload.on_signal():
@@ -47,15 +46,15 @@ async def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
                 async with asyncio.timeout(None) as deadline:
                     # Nothing has begun yet that would be worth draining.
                     with shutdown.soft.cutting(deadline):
-                        app = await stack.enter_async_context(open_app(settings, Unobserved()))
+                        app = await stack.enter_async_context(open_app(settings, metrics, metrics))
             except TimeoutError:
                 pass
             else:
-                await _run_daemon(app, shutdown, reload)
+                await _run_daemon(app, metrics, shutdown, reload)
         log.info("daemon.stopped")
 
 
-async def _run_daemon(app: App, shutdown: Shutdown, reload: Reload) -> None:
+async def _run_daemon(app: App, metrics: Metrics, shutdown: Shutdown, reload: Reload) -> None:
     settings = app.settings
     schedule = Schedule(_trigger(reload.settings))
     kept = reload.settings.schedule
@@ -87,8 +86,20 @@ async def _run_daemon(app: App, shutdown: Shutdown, reload: Reload) -> None:
         jitter=lambda: reload.settings.schedule.jitter,
         shutdown=shutdown,
     )
+
+    async def readiness() -> Readiness:
+        return readiness_of(await look(app.database, app.settings.accounts))
+
+    async def exposition() -> bytes:
+        accounts = app.settings.accounts
+        metrics.expect(accounts)
+        return metrics.exposition(await look(app.database, accounts), schedule.next_tick)
+
     async with health_server(
-        settings.health.listen, is_live=daemon.is_live, readiness=lambda: readiness(app)
+        settings.health.listen,
+        is_live=daemon.is_live,
+        readiness=readiness,
+        metrics=exposition,
     ):
         await daemon.run(run_on_start=settings.schedule.run_on_start)
 
@@ -100,18 +111,9 @@ def _trigger(settings: Settings) -> BaseTrigger:
     return CrontabTrigger(str(schedule.cron), ZoneInfo(schedule.timezone))
 
 
-async def readiness(app: App) -> Readiness:
-    """Ask whether the database can be used as it is, and which accounts are stale."""
-    try:
-        await require_head(app.database)
-        async with app.database.transaction() as conn:
-            stale = await read_staleness(conn)
-    except SyncerError as error:
-        return Readiness(ready=False, error=str(error))
+def readiness_of(standing: Standing) -> Readiness:
+    """Say what a look at the database means for those who ask whether the daemon is ready."""
+    stale = {account.name: account.why_stale for account in standing.accounts if account.stale}
     return Readiness(
-        ready=True,
-        # An account that was never recorded was never synced.
-        stale=tuple(
-            account.name for account in app.settings.accounts if stale.get(account.id, True)
-        ),
+        ready=standing.error is None, error=standing.error, stale=tuple(stale), details=stale
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from syncer.account import Account
-    from syncer.store.journal import AccountRecord
+    from syncer.store.journal import AccountRecord, RunStatus, Trigger
     from syncer.sync.observer import Observer
 
 GAP = "  "
@@ -117,6 +117,12 @@ class ProgressBar:
         self._pages: dict[str, tuple[int, int]] = {}
         self._accounts = 0
 
+    def run_started(self, _trigger: Trigger, /) -> None:
+        """Do nothing."""
+
+    def run_ended(self, _trigger: Trigger, _status: RunStatus | None, _seconds: float, /) -> None:
+        """Do nothing."""
+
     def account_started(self, account: Account, /) -> None:
         """Name the account that began last."""
         self._progress.update(self._task, description=f"syncing {account.name}")
@@ -127,7 +133,7 @@ class ProgressBar:
         fetched, all_pages = map(sum, zip(*self._pages.values(), strict=True))
         self._progress.update(self._task, completed=fetched, total=all_pages)
 
-    def account_finished(self, _record: AccountRecord, /) -> None:
+    def account_finished(self, _record: AccountRecord, _seconds: float, /) -> None:
         """Count the account."""
         self._accounts += 1
         self._progress.update(self._task, accounts=self._accounts)

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
 
 import aiohttp
@@ -20,6 +21,7 @@ from syncer.cloudflare.headers import rate_limits, ray_id
 from syncer.cloudflare.page_size import GrantedPageSize
 from syncer.cloudflare.slots import Slots
 from syncer.cloudflare.throttle import Throttle
+from syncer.cloudflare.watch import Unwatched, Watch
 from syncer.cloudflare.wire import Page, decode_page
 from syncer.digests import NOTHING_KNOWN, Known
 from syncer.errors import (
@@ -106,11 +108,13 @@ class CloudflareClient:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
+        watch: Watch | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
+        self._watch = watch or Unwatched()
         self._gates = Gates(self._new_throttle)
         self.slots = Slots(settings.concurrent_requests, settings.concurrent_accounts)
         self.granted = GrantedPageSize(clock)
@@ -154,7 +158,7 @@ class CloudflareClient:
             retry=retry_if_exception(_is_retryable),
             wait=self._wait_s,
             sleep=self._sleep,
-            before_sleep=lambda state: _announce_retry(state, tally),
+            before_sleep=lambda state: _announce_retry(state, tally, self._watch),
             reraise=True,
         )
 
@@ -166,9 +170,11 @@ class CloudflareClient:
         with self._gates.of(account.credential) as gate:
             await self._admit(account.id, gate)
             tally.requests += 1
+            status = None
             try:
                 page = await self._send(account, query, gate.throttle, known)
             except CloudflareError as error:
+                status = error.status
                 tally.errors.pop(number, None)
                 tally.errors[number] = error
                 if isinstance(error, RateLimited):
@@ -176,9 +182,11 @@ class CloudflareClient:
                     gate.throttle.close_for(error.retry_after_s or BACKOFF_S)
                 raise
             else:
+                status = HTTPStatus.OK
                 tally.errors.pop(number, None)
                 return page
             finally:
+                self._watch.request_ended(status)
                 self.slots.release(account.id)
 
     def _new_throttle(self) -> Throttle:
@@ -203,6 +211,7 @@ class CloudflareClient:
             self.slots.release(account_id)
             if wait_s >= TELLING_WAIT_S and not gate.waiting:
                 log.warning("rate_limit.waiting", wait_s=round(wait_s, 3))
+            self._watch.throttled(wait_s)
             gate.waiting += 1
             try:
                 await self._sleep(wait_s)
@@ -285,8 +294,9 @@ def _error_of(state: RetryCallState) -> CloudflareError:
     return cast("CloudflareError", cast("Future", state.outcome).exception())
 
 
-def _announce_retry(state: RetryCallState, tally: Tally) -> None:
+def _announce_retry(state: RetryCallState, tally: Tally, watch: Watch) -> None:
     error = _error_of(state)
+    watch.retry_scheduled(error.reason)
     tally.retries += 1
     log.warning(
         "request.retry_scheduled",

@@ -39,7 +39,10 @@ FROM sync_state
 WHERE account_id = cast(:account_id AS text) AND last_started_at <= clock_timestamp()
 """)
 
-_STALENESS = text("SELECT account_id, stale FROM sync_freshness")
+_FRESHNESS = text("""
+SELECT account_id, stale, last_complete_at, consecutive_failures, last_error_kind
+FROM sync_freshness
+""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +88,30 @@ class LastWalk:
     error_kind: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """What `sync_freshness` tells of an account that is worth asking for often.
+
+    `last_complete_at` is None where no walk was ever complete, `last_error_kind` where the last
+    one was.
+    """
+
+    account_id: str
+    stale: bool
+    last_complete_at: datetime | None
+    consecutive_failures: int
+    last_error_kind: str | None
+
+
 async def read_states(conn: AsyncConnection) -> list[SyncState]:
     """Every account that was ever walked, by name; counts all invoices, so not for each tick."""
     return [SyncState(**row) for row in (await conn.execute(_STATES)).mappings()]
 
 
-async def read_staleness(conn: AsyncConnection) -> dict[str, bool]:
-    """Tell of every account that was ever recorded whether it is stale; cheap."""
-    found = await conn.execute(_STALENESS)
-    return {row.account_id: row.stale for row in found}
+async def read_freshness(conn: AsyncConnection) -> dict[str, Freshness]:
+    """Tell of every account that was ever recorded, by its id, how fresh it is; cheap."""
+    found = (await conn.execute(_FRESHNESS)).mappings()
+    return {row["account_id"]: Freshness(**row) for row in found}
 
 
 async def last_walk(conn: AsyncConnection, account_id: str) -> LastWalk | None:

@@ -83,8 +83,9 @@ class AccountSync:
             return self._announced(record, time.monotonic())
 
     def _announced(self, record: AccountRecord, began: float) -> AccountRecord:
-        self.observer.account_finished(record)
-        announce_account(record, duration_ms=round((time.monotonic() - began) * 1000))
+        seconds = time.monotonic() - began
+        self.observer.account_finished(record, seconds)
+        announce_account(record, duration_ms=round(seconds * 1000))
         return record
 
     async def _sync(self, account: Account) -> AccountRecord | None:

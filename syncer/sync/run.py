@@ -98,6 +98,24 @@ class Runner:
 
         Raises `DatabaseUnreachable` or `SchemaMismatch` when not even the journal can be kept.
         """
+        began = time.monotonic()
+        status: RunStatus | None = None
+        self._observer.run_started(trigger)
+        try:
+            result = await self._run(accounts, trigger, stop, tick, next_is_due)
+            status = result.status
+        finally:
+            self._observer.run_ended(trigger, status, time.monotonic() - began)
+        return result
+
+    async def _run(
+        self,
+        accounts: Sequence[Account],
+        trigger: Trigger,
+        stop: Stop,
+        tick: datetime | None,
+        next_is_due: Callable[[], bool],
+    ) -> RunResult:
         run_id = uuid4()
         with bound_contextvars(run_id=str(run_id)):
             began = time.monotonic()

@@ -109,7 +109,12 @@ async def test_health_is_answered_while_it_lives(syncer: Program) -> None:
             assert (response.status, await response.json()) == (200, {"live": True})
         async with session.get(f"{url}/readyz") as response:
             assert response.status == 200
-            assert await response.json() == {"ready": True, "error": None, "stale": ["production"]}
+            assert await response.json() == {
+                "ready": True,
+                "error": None,
+                "stale": ["production"],
+                "details": {"production": "never_synced"},
+            }
         async with session.get(f"{url}/") as response:
             assert response.status == 404
         assert (await syncer.run("health")).code == 0

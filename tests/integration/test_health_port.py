@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 PATIENCE_S = 20.0
 
 
+async def counted() -> bytes:
+    return b"# nothing\n"
+
+
 async def ready() -> Readiness:
     return Readiness(ready=True)
 
@@ -35,7 +39,9 @@ async def serving(
     host: str = "127.0.0.1", readiness: Callable[[], Coroutine[None, None, Readiness]] = ready
 ) -> AsyncIterator[int]:
     port = free_port(host)
-    async with health_server((host, port), is_live=lambda: True, readiness=readiness):
+    async with health_server(
+        (host, port), is_live=lambda: True, readiness=readiness, metrics=counted
+    ):
         yield port
 
 
@@ -59,15 +65,19 @@ async def ask(
     return int(head.split()[1]), head.decode(), body
 
 
-async def test_it_answers_two_questions_and_nothing_else() -> None:
+async def test_it_answers_three_questions_and_nothing_else() -> None:
     async with serving() as port:
         status, head, body = await ask(port)
         assert (status, body) == (200, b'{"live":true}')
         assert (await ask(port, "HEAD"))[::2] == (200, b"")
         assert json.loads((await ask(port, path="/readyz"))[2])["ready"] is True
+        status, metrics_head, body = await ask(port, path="/metrics")
+        assert (status, body) == (200, b"# nothing\n")
+        assert "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n" in metrics_head
+        head += metrics_head
         for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
             assert (await ask(port, method))[0] == 405
-        for path in ("/", "/healthz/", "/metrics", "//healthz", "/.."):
+        for path in ("/", "/healthz/", "/metrics/", "//healthz", "/.."):
             status, other_head, body = await ask(port, path=path)
             assert (status, body) == (404, b"404: Not Found")
             head += other_head

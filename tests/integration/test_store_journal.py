@@ -24,7 +24,7 @@ from syncer.store.journal import (
     skip_accounts,
 )
 from syncer.store.locks import Locks
-from syncer.store.state import LastWalk, SyncState, last_walk, read_staleness, read_states
+from syncer.store.state import LastWalk, SyncState, last_walk, read_freshness, read_states
 from tests.integration.stored import ACCOUNT, change, fetch, invoices, merge, opened, rows_of
 
 if TYPE_CHECKING:
@@ -255,6 +255,10 @@ async def test_an_account_outside_the_run_cannot_be_recorded(database: Database)
             await finish(conn, replace(COMPLETE, run_id=run_id))
 
 
+async def staleness(conn: AsyncConnection) -> dict[str, bool]:
+    return {account_id: row.stale for account_id, row in (await read_freshness(conn)).items()}
+
+
 async def test_stale_follows_from_the_age_of_the_last_complete_walk(database: Database) -> None:
     await record(database, COMPLETE, stale_after=timedelta(minutes=5))
     await record(database, replace(COMPLETE, account_id="new", status="failed"))
@@ -264,7 +268,7 @@ async def test_stale_follows_from_the_age_of_the_last_complete_walk(database: Da
         " WHERE account_id <> 'new'",
     )
     async with database.transaction() as conn:
-        assert await read_staleness(conn) == {ACCOUNT: False, "new": True}
+        assert await staleness(conn) == {ACCOUNT: False, "new": True}
         assert {found.account_id: found.stale for found in await read_states(conn)} == {
             ACCOUNT: False,
             "new": True,
@@ -273,7 +277,7 @@ async def test_stale_follows_from_the_age_of_the_last_complete_walk(database: Da
         database, "UPDATE sync_state SET last_complete_at = now() - interval '301 seconds'"
     )
     async with database.transaction() as conn:
-        assert await read_staleness(conn) == {ACCOUNT: True, "new": False}
+        assert await staleness(conn) == {ACCOUNT: True, "new": False}
 
 
 async def test_states_come_by_name(database: Database) -> None:
