@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-VIEWS = ("invoice_changes", "invoice_totals", "sync_freshness")
+VIEWS = ("invoice_changes", "invoice_totals", "invoice_versions", "sync_freshness")
 
 # No schema: every connection's search_path names exactly the configured one.
 metadata = MetaData()

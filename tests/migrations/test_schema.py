@@ -108,6 +108,15 @@ async def test_every_relation_and_every_column_says_what_it_is(database: Databas
     assert len(await fetch(database, undescribed)) == 2
 
 
+async def test_every_function_that_is_to_be_called_says_what_it_does(database: Database) -> None:
+    functions = """
+        SELECT proname, obj_description(oid, 'pg_proc') AS description FROM pg_proc
+        WHERE pronamespace = current_schema()::regnamespace AND prorettype <> 'trigger'::regtype"""
+    (function,) = await fetch(database, functions)
+    assert function["proname"] == "major_per_minor"
+    assert "0.001 for KWD" in function["description"]
+
+
 async def test_invoices_keep_room_on_their_pages(database: Database) -> None:
     (row,) = await fetch(
         database, "SELECT reloptions FROM pg_class WHERE oid = 'invoices'::regclass"
