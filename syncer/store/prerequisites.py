@@ -26,7 +26,7 @@ SELECT
 
 _TABLE_CREATION = text("""
 SELECT
-    has_schema_privilege(quote_ident(cast(:schema AS text)), 'CREATE') AS allowed,
+    has_schema_privilege(cast(:schema AS text), 'CREATE') AS allowed,
     format('schema %I', cast(:schema AS text)) AS place,
     quote_ident(current_user) AS role
 """)
