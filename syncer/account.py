@@ -1,4 +1,4 @@
-"""Accounts, and what their requests authenticate with."""
+"""Accounts, how to find them, and what their requests authenticate with."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One configured Cloudflare account; `name` is for people, the id where none was given.
+    """One Cloudflare account to be synced; `name` is for people, the id where none was given.
 
     `problem` says why its credential cannot be read at present; None where it can.
     """
@@ -40,3 +40,22 @@ class Account:
     name: str
     credential: Credential
     problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """A credential whose accounts are to be found, by patterns of their names.
+
+    `label` is its place in the configuration; `problem` as an account's.
+    """
+
+    label: str
+    credential: Credential
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    problem: str | None = None
+
+    @property
+    def key(self) -> object:
+        """What stays the same when its credential is rotated."""
+        return self.label, self.include, self.exclude

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -20,16 +20,19 @@ from syncer.shutdown import Shutdown
 from syncer.store.engine import Database
 from syncer.store.migrate import SchemaState, require_head, upgrade
 from syncer.sync.account import AccountSettings
+from syncer.sync.roster import Roster
 from syncer.sync.run import Runner, RunSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Sequence
 
-    from syncer.account import Account
+    from syncer.account import Account, Discovery
     from syncer.cloudflare.watch import Watch
+    from syncer.config import AccountSettings as ConfiguredAccount
     from syncer.config import Settings
+    from syncer.stop import Stop
     from syncer.sync.observer import Observer
-    from syncer.sync.run import RunResult
+    from syncer.sync.roster import Called
 
 log = structlog.get_logger()
 
@@ -97,6 +100,22 @@ class App:
     runner: Runner
     observer: Observer
     watch: Watch | None
+    roster: Roster = field(default_factory=Roster)
+
+    @property
+    def accounts(self) -> tuple[Account, ...] | tuple[ConfiguredAccount, ...]:
+        """Who is known by now: those of the last call, before it the configured ones."""
+        return self.roster.accounts or self.settings.accounts
+
+    async def call_accounts(self, stop: Stop) -> Called:
+        """Find out who is to be walked, with every credential as it is now."""
+        return await self.roster.call(
+            self.client,
+            self.settings.read_accounts(),
+            self.settings.read_discoveries(),
+            timeout_s=self.settings.sync.account_timeout.total_seconds(),
+            stop=stop,
+        )
 
     async def renew(self, settings: Settings) -> None:
         """Go on with another configuration, in the same database; only between two runs.
@@ -199,48 +218,11 @@ async def migrate(database: Database) -> tuple[SchemaState, SchemaState]:
     return before, after
 
 
-def select_accounts(accounts: Sequence[Account], wanted: Sequence[str]) -> list[Account]:
-    """Pick accounts by id or name, all where none is named.
-
-    Raises `ConfigurationError` with a finding for every name that is unknown.
-    """
-    known = {account.id: account for account in accounts}
-    known |= {account.name: account for account in accounts}
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        names = ", ".join(account.name for account in accounts)
-        raise ConfigurationError(
-            [
-                f"--account {name}: no such account is configured; there are: {names}"
-                for name in unknown
-            ]
-        )
-    picked = {known[name].id for name in wanted}
-    return [account for account in accounts if not wanted or account.id in picked]
-
-
-def require_credentials(accounts: Sequence[Account]) -> None:
+def require_credentials(those: Sequence[Account | Discovery]) -> None:
     """Raise `ConfigurationError` with every reason why a credential cannot be read."""
-    problems = {account.problem: None for account in accounts if account.problem}
+    problems = {one.problem: None for one in those if one.problem}
     if problems:
         raise ConfigurationError(tuple(problems))
-
-
-async def sync_once(settings: Settings, wanted: Sequence[str], observer: Observer) -> RunResult:
-    """Make one pass over the accounts; SIGTERM and SIGINT end it early, storing what it got."""
-    accounts = select_accounts(settings.read_accounts(), wanted)
-    require_credentials(accounts)
-    shutdown = Shutdown(lambda name: log.warning("run.interrupted", signal=name))
-    result: RunResult | None = None
-    # Where only the farewells are cut, the run has ended and its result stands.
-    with shutdown.on_signals(), suppress(TimeoutError):
-        async with asyncio.timeout(None) as deadline:
-            with shutdown.hard.cutting(deadline):
-                async with open_app(settings, observer) as app:
-                    result = await app.runner.run(accounts, trigger="command", stop=shutdown.soft)
-    if result is None:
-        raise SyncerError("interrupted before everything could be stored")
-    return result
 
 
 async def interruptible(work: Awaitable[Result]) -> Result:

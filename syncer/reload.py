@@ -53,7 +53,7 @@ class Reload:
         """Read the configuration now, and say what has changed or what is wrong with it."""
         try:
             found = self._reread()
-            require_credentials(found.read_accounts())
+            require_credentials((*found.read_accounts(), *found.read_discoveries()))
             trusted_authorities(found.cloudflare.ca_file)
         except ConfigurationError as error:
             log.error("configuration.rejected", findings=error.findings)

@@ -36,7 +36,7 @@ log = structlog.get_logger()
 async def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
     """Be the daemon, until SIGTERM or SIGINT; `reread` reads the configuration anew at a SIGHUP."""
     # Later, a credential that cannot be read is its account's trouble; at the start, a mistake.
-    require_credentials(settings.read_accounts())
+    require_credentials((*settings.read_accounts(), *settings.read_discoveries()))
     metrics = Metrics()
     shutdown = Shutdown(lambda name: log.info("daemon.stopping", signal=name))
     reload = Reload(settings, reread)
@@ -70,13 +70,15 @@ async def _run_daemon(app: App, metrics: Metrics, shutdown: Shutdown, reload: Re
     ) -> RunResult:
         if app.settings is not reload.settings:
             await app.renew(reload.settings)
+        # Each credential is read anew, so that one that was rotated in its file counts.
+        called = await app.call_accounts(stop)
         return await app.runner.run(
-            # Read anew, so that a credential that was rotated in its file counts.
-            app.settings.read_accounts(),
+            called.accounts,
             trigger=trigger,
             tick=tick,
             stop=stop,
             next_is_due=next_is_due,
+            all_known=not called.undiscovered,
         )
 
     reload.accept = accept
@@ -88,10 +90,10 @@ async def _run_daemon(app: App, metrics: Metrics, shutdown: Shutdown, reload: Re
     )
 
     async def readiness() -> Readiness:
-        return readiness_of(await look(app.database, app.settings.accounts))
+        return readiness_of(await look(app.database, app.accounts))
 
     async def exposition() -> bytes:
-        accounts = app.settings.accounts
+        accounts = app.accounts
         metrics.expect(accounts)
         return metrics.exposition(await look(app.database, accounts), schedule.next_tick)
 

@@ -175,8 +175,8 @@ def sync(
     settings = _settings(context, config)
     _configure_logs(settings)
     _warn(settings)
-    from syncer.app import sync_once
     from syncer.cli.screen import print_records, watching
+    from syncer.once import sync_once
 
     with watching(settings.log.format) as observer:
         result = _carry_out(sync_once(settings, account or [], observer))

@@ -15,9 +15,12 @@ from syncer.errors import CloudflareError, ConfigurationError, SyncerError
 from syncer.store.migrate import schema_state
 from syncer.store.prerequisites import require_utf8
 from syncer.store.privileges import missing_privileges, missing_tables
+from syncer.sync.roster import ask_all, merge
 
 if TYPE_CHECKING:
-    from syncer.account import Account
+    from collections.abc import Sequence
+
+    from syncer.account import Account, Discovery
     from syncer.cloudflare.client import CloudflareClient
     from syncer.config import Settings
 
@@ -27,8 +30,9 @@ async def check_everything(settings: Settings) -> int:
 
     A user of the database without its rights is a mistake of the configuration.
     """
-    accounts = settings.read_accounts()
-    _find("ok", "configuration", f"{len(accounts)} account(s)")
+    configured, discoveries = settings.read_accounts(), settings.read_discoveries()
+    found = f" and {len(discoveries)} discovery(ies)" if discoveries else ""
+    _find("ok", "configuration", f"{len(configured)} account(s){found}")
     for warning in settings.warnings:
         _find("warning", "configuration", warning)
     database_code = await _check_database(settings)
@@ -38,17 +42,37 @@ async def check_everything(settings: Settings) -> int:
         _find("error", "configuration", str(error))
         return EXIT_USAGE
     try:
+        accounts, all_found = await _find_accounts(settings, client, configured, discoveries)
         async with asyncio.TaskGroup() as group:
             checks = [
                 group.create_task(_check_account(settings, client, account)) for account in accounts
             ]
     finally:
         await client.close()
-    if any(account.problem for account in accounts):
+    if any(account.problem for account in accounts) or any(one.problem for one in discoveries):
         return EXIT_USAGE
     if database_code:
         return database_code
-    return 0 if all(check.result() for check in checks) else EXIT_INCOMPLETE
+    return 0 if all_found and all(check.result() for check in checks) else EXIT_INCOMPLETE
+
+
+async def _find_accounts(
+    settings: Settings,
+    client: CloudflareClient,
+    configured: Sequence[Account],
+    discoveries: Sequence[Discovery],
+) -> tuple[tuple[Account, ...], bool]:
+    """Try each discovery; everybody that is known then, and whether that is all there are."""
+    timeout_s = settings.sync.account_timeout.total_seconds()
+    lists = await ask_all(client, discoveries, timeout_s=timeout_s)
+    found = []
+    for discovery, listed in zip(discoveries, lists, strict=True):
+        if listed.reason is None:
+            _find("ok", discovery.label, f"finds {len(listed.names)} account(s)")
+            found.append((discovery, listed.names))
+        else:
+            _find("error", discovery.label, listed.error)
+    return merge(configured, found), len(found) == len(discoveries)
 
 
 def _find(level: str, subject: str, text: str) -> None:

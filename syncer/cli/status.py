@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from syncer.app import open_database, require_existing
+from syncer.app import open_client, open_database, require_existing
 from syncer.cli.screen import print_table, say
 from syncer.store.migrate import require_head
 from syncer.store.state import SyncState, read_states
+from syncer.sync.roster import ask_all, merge
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import timedelta
 
     from syncer.config import Settings
@@ -23,18 +26,44 @@ COLUMNS = ("account", "last sync", "complete as of", "age", "fresh", "invoices",
 
 
 async def show_status(settings: Settings, *, as_json: bool) -> None:
-    """Print every account that is configured or was ever synced."""
+    """Print every account that is configured, discovered, or was ever synced."""
     require_existing(settings)
     async with open_database(settings) as database:
         await require_head(database)
-        await (print_json if as_json else print_status)(settings, database)
+        names, failures = await _asked(settings)
+        if as_json:
+            await _print_json(names, database, all_known=not failures)
+        else:
+            await print_status(names, database, all_known=not failures)
+    for failure in failures:
+        sys.stderr.write(f"syncer: {failure}\n")
 
 
-async def print_status(settings: Settings, database: Database) -> None:
-    """Print a line per account."""
+async def _asked(settings: Settings) -> tuple[dict[str, str], list[str]]:
+    """Names by id of those that a sync would ask now, and why some of them may be lacking."""
     names = {account.id: account.name for account in settings.accounts}
+    if not settings.discover:
+        return names, []
+    discoveries = settings.read_discoveries()
+    client = open_client(settings)
+    try:
+        timeout_s = settings.sync.account_timeout.total_seconds()
+        lists = await ask_all(client, discoveries, timeout_s=timeout_s)
+    finally:
+        await client.close()
+    pairs = list(zip(discoveries, lists, strict=True))
+    found = [(one, listed.names) for one, listed in pairs if listed.reason is None]
+    accounts = merge(settings.read_accounts(), found)
+    failures = [f"{one.label}: {listed.error}" for one, listed in pairs if listed.reason]
+    return {account.id: account.name for account in accounts}, failures
+
+
+async def print_status(
+    names: Mapping[str, str], database: Database, *, all_known: bool = True
+) -> None:
+    """Print a line per account; `names` by id are those that a sync asks, if `all_known` all."""
     states = await _read(database)
-    rows = [_row(state, configured=state.account_id in names) for state in states]
+    rows = [_row(state, asked=state.account_id in names or not all_known) for state in states]
     seen = {state.account_id for state in states}
     rows += [
         (name, "never", "never", None, "stale", None, None, None)
@@ -44,16 +73,18 @@ async def print_status(settings: Settings, database: Database) -> None:
     print_table("Accounts", COLUMNS, rows)
 
 
-async def print_json(settings: Settings, database: Database) -> None:
-    """Print one object; durations are in seconds, and never-synced accounts have null for all."""
-    names = {account.id: account.name for account in settings.accounts}
+async def _print_json(names: Mapping[str, str], database: Database, *, all_known: bool) -> None:
+    """Print one object; durations are in seconds, and never-synced accounts have null for all.
+
+    `configured` is null where it is not known.
+    """
     states = await _read(database)
     accounts = [
         asdict(state)
         | {
             "stale_after": state.stale_after.total_seconds(),
             "age": None if state.age is None else state.age.total_seconds(),
-            "configured": state.account_id in names,
+            "configured": state.account_id in names or (False if all_known else None),
         }
         for state in states
     ]
@@ -73,9 +104,9 @@ async def _read(database: Database) -> list[SyncState]:
         return await read_states(conn)
 
 
-def _row(state: SyncState, *, configured: bool) -> tuple[object, ...]:
+def _row(state: SyncState, *, asked: bool) -> tuple[object, ...]:
     return (
-        state.account_name + ("" if configured else " (not configured)"),
+        state.account_name + ("" if asked else " (not asked any more)"),
         state.last_status,
         _complete_as_of(state),
         _age(state.age),

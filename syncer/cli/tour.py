@@ -55,7 +55,9 @@ async def _tour(directory: Path) -> None:
             await _sync(app)
             await _show(app, CHANGES)
             say("")
-            await print_status(settings, app.database)
+            await print_status(
+                {account.id: account.name for account in settings.accounts}, app.database
+            )
             for question in (OWED, SPENT_PER_MONTH, FRESHNESS):
                 await _show(app, question, with_sql=True)
     say("\nThat was all of it: the server is stopped and its directory removed.")

@@ -7,7 +7,7 @@ import random
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 import aiohttp
 import structlog
@@ -15,6 +15,7 @@ from aiohttp.http_exceptions import ContentEncodingError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from syncer.attempts import attempt
+from syncer.cloudflare.account_list import ListedPage, decode_listed
 from syncer.cloudflare.certificates import why_distrusted
 from syncer.cloudflare.gates import Gate, Gates
 from syncer.cloudflare.headers import rate_limits, ray_id
@@ -38,11 +39,14 @@ if TYPE_CHECKING:
 
     from tenacity import Future
 
-    from syncer.account import Account
+    from syncer.account import Account, Credential
 
 log = structlog.get_logger()
 
-INVOICE_HISTORY: Final = "{base}/accounts/{account}/ai-gateway/billing/invoice-history"
+Answer = TypeVar("Answer")
+
+INVOICE_HISTORY: Final = "/accounts/{account}/ai-gateway/billing/invoice-history"
+ACCOUNTS: Final = "/accounts"
 # A page of 50 invoices has about 25 kB; nothing near this is an answer of the API.
 MAX_BODY_BYTES: Final = 16 * 2**20
 BACKOFF_S: Final = 0.5
@@ -67,6 +71,17 @@ class ClientSettings:
     rate_per_s: float = 300.0
     max_attempts: int = 5
     tls: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question(Generic[Answer]):
+    """What to ask, in whose name, and how to read what comes."""
+
+    sharer: str
+    path: str
+    credential: Credential
+    query: Mapping[str, str]
+    decode: Callable[[int, Mapping[str, str], bytes], Answer]
 
 
 @dataclass(slots=True)
@@ -148,9 +163,39 @@ class CloudflareClient:
         Retries what is worth retrying, waits for the credential's budget, and raises the last
         `CloudflareError` when neither helps.
         """
-        return await attempt(
-            lambda: self._attempt(account, query, tally, known), lambda: self._retrying(tally)
+        secrets = account.credential.secrets()
+        question = _Question(
+            sharer=account.id,
+            path=INVOICE_HISTORY.format(account=account.id),
+            credential=account.credential,
+            query=query,
+            decode=lambda status, headers, body: decode_page(
+                status, headers, body, known=known, secrets=secrets
+            ),
         )
+        return await self._ask(question, tally)
+
+    async def fetch_accounts(
+        self, label: str, credential: Credential, query: Mapping[str, str], tally: Tally
+    ) -> ListedPage:
+        """Fetch one page of the accounts that a credential reaches, in the same way.
+
+        `label` is what it shares the places for requests by, beside the ids of accounts.
+        """
+        secrets = credential.secrets()
+        question = _Question(
+            sharer=label,
+            path=ACCOUNTS,
+            credential=credential,
+            query=query,
+            decode=lambda status, headers, body: decode_listed(
+                status, headers, body, secrets=secrets
+            ),
+        )
+        return await self._ask(question, tally)
+
+    async def _ask(self, question: _Question[Answer], tally: Tally) -> Answer:
+        return await attempt(lambda: self._attempt(question, tally), lambda: self._retrying(tally))
 
     def _retrying(self, tally: Tally) -> AsyncRetrying:
         return AsyncRetrying(
@@ -162,17 +207,15 @@ class CloudflareClient:
             reraise=True,
         )
 
-    async def _attempt(
-        self, account: Account, query: Mapping[str, str], tally: Tally, known: Known
-    ) -> Page:
+    async def _attempt(self, question: _Question[Answer], tally: Tally) -> Answer:
         # Without a number, in the end, it is the first page that is asked for.
-        number = query.get("page", "1")
-        with self._gates.of(account.credential) as gate:
-            await self._admit(account.id, gate)
+        number = question.query.get("page", "1")
+        with self._gates.of(question.credential) as gate:
+            await self._admit(question.sharer, gate)
             tally.requests += 1
             status = None
             try:
-                page = await self._send(account, query, gate.throttle, known)
+                answer = await self._send(question, gate.throttle)
             except CloudflareError as error:
                 status = error.status
                 tally.errors.pop(number, None)
@@ -184,10 +227,10 @@ class CloudflareClient:
             else:
                 status = HTTPStatus.OK
                 tally.errors.pop(number, None)
-                return page
+                return answer
             finally:
                 self._watch.request_ended(status)
-                self.slots.release(account.id)
+                self.slots.release(question.sharer)
 
     def _new_throttle(self) -> Throttle:
         return Throttle(
@@ -218,21 +261,17 @@ class CloudflareClient:
             finally:
                 gate.waiting -= 1
 
-    async def _send(
-        self, account: Account, query: Mapping[str, str], throttle: Throttle, known: Known
-    ) -> Page:
-        url = INVOICE_HISTORY.format(base=self._settings.base_url, account=account.id)
-        secrets = account.credential.secrets()
+    async def _send(self, question: _Question[Answer], throttle: Throttle) -> Answer:
         try:
             async with self._session.get(
-                url,
-                params=query,
-                headers=account.credential.headers(),
+                self._settings.base_url + question.path,
+                params=question.query,
+                headers=question.credential.headers(),
                 # A redirect to another host would take X-Auth-Key along.
                 allow_redirects=False,
             ) as response:
                 throttle.observe(rate_limits(response.headers))
-                body = await _read_limited(response, secrets)
+                body = await _read_limited(response, question.credential.secrets())
         except aiohttp.ClientConnectorCertificateError as error:
             raise CertificateRejected(why_distrusted(error.certificate_error)) from error
         except TimeoutError as error:
@@ -240,7 +279,7 @@ class CloudflareClient:
             raise Unavailable(f"no complete answer within {timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             raise _connection_failed(error) from error
-        return decode_page(response.status, response.headers, body, known=known, secrets=secrets)
+        return question.decode(response.status, response.headers, body)
 
     def _wait_s(self, state: RetryCallState) -> float:
         return retry_delay_s(_error_of(state), attempt=state.attempt_number, jitter=self._jitter())

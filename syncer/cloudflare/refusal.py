@@ -9,6 +9,7 @@ import base64
 import codecs
 import re
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -54,17 +55,22 @@ _SECRET_LIKE = re.compile(r"https?://\S+|[A-Za-z0-9_\-+/=%.~]{20,}|[^\x20-\x7e]"
 
 
 def refusal(
-    status: int, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    secrets: Sequence[str],
+    meanings: Mapping[type[CloudflareError], str] = MappingProxyType({}),
 ) -> CloudflareError:
     """Say what an answer means that is no page, by its status and the codes in its envelope.
 
-    The message quotes the API only where that helps, and never one of `secrets`.
+    The message quotes the API only where that helps, and never one of `secrets`. `meanings` are
+    what to say instead of what is said about invoices.
     """
     found = list(_api_errors(body))
     codes = tuple(code for code, _ in found)
     kind = _kind_of_error(status, frozenset(codes))
     code_text = "".join(f", code {code}" for code in codes[:_MAX_CODES])
-    message = f"{_MEANINGS[kind]} (HTTP {status}{code_text})"
+    message = f"{meanings.get(kind, _MEANINGS[kind])} (HTTP {status}{code_text})"
     if issubclass(kind, RequestRejected) and found:
         # Hidden first, then cut: half a token is no longer recognised as one.
         message += f": {_without_secrets(found[0][1], secrets)[:_MAX_WORDS]}"

@@ -53,7 +53,8 @@ def load(
     given = {} if file is None else _read(file)
     variables = read_environment(environ, Settings)
     values = lay_over(given, variables)
-    if file is None and not values.get("accounts") and environ.get(_ACCOUNT_VARIABLE):
+    given_any = values.get("accounts") or values.get("discover")
+    if file is None and not given_any and environ.get(_ACCOUNT_VARIABLE):
         values["accounts"] = [{"id": environ[_ACCOUNT_VARIABLE]}]
         variables.variables["accounts", 0, "id"] = _ACCOUNT_VARIABLE
     _make_absolute(values, Path.cwd() if file is None else file.absolute().parent)
@@ -117,9 +118,9 @@ def _read(file: Path) -> Table:
 
 def _make_absolute(values: Table, directory: Path) -> None:
     database = values.setdefault("database", {})
-    accounts = values.get("accounts")
     tables = [database, values.get("cloudflare")]
-    tables += accounts if isinstance(accounts, list) else []
+    for listed in (values.get("accounts"), values.get("discover")):
+        tables += listed if isinstance(listed, list) else []
     for table in tables:
         if isinstance(table, dict):
             for key, value in table.items():

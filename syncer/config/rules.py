@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _IN_QUERY = frozenset({"password", "sslpassword"})
 _NO_ACCOUNTS = (
     'accounts: none is configured; add [[accounts]] with id = "..." to the configuration file, or '
-    "set SYNCER_ACCOUNTS__0__ID, or without a file CLOUDFLARE_ACCOUNT_ID"
+    "[[discover]] to find them, or set SYNCER_ACCOUNTS__0__ID, or without a file "
+    "CLOUDFLARE_ACCOUNT_ID"
 )
 
 
@@ -31,12 +32,15 @@ def broken_rules(values: Table, *, needs_accounts: bool = True) -> Iterator[str]
     yield from _schedule(_table(values.get("schedule")))
     yield from _credential("cloudflare", _table(values.get("cloudflare")))
     yield from _database(_table(values.get("database")))
-    accounts = values.get("accounts", [])
-    if accounts == []:
+    accounts, discover = values.get("accounts", []), values.get("discover", [])
+    if accounts == [] and discover == []:
         if needs_accounts:
             yield _NO_ACCOUNTS
     elif isinstance(accounts, list):
         yield from _accounts([_table(account) for account in accounts])
+    if isinstance(discover, list):
+        for index, one in enumerate(discover):
+            yield from _credential(f"discover[{index}]", _table(one))
 
 
 def _schedule(given: Table) -> Iterator[str]:

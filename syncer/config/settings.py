@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from syncer.account import Account, Credential
+from syncer.account import Account, Credential, Discovery
 from syncer.config import values
 from syncer.config.secrets import SecretSource, refuse_password, refuse_token
 from syncer.errors import ConfigurationError
@@ -175,6 +175,13 @@ class AccountSettings(_CredentialKeys):
         return {"name": given["id"] if usable else "unnamed", **given}
 
 
+class DiscoverSettings(_CredentialKeys):
+    """A credential whose accounts are found; `include` and `exclude` are patterns of names."""
+
+    include: Annotated[tuple[str, ...], BeforeValidator(values.read_patterns)] = ("*",)
+    exclude: Annotated[tuple[str, ...], BeforeValidator(values.read_patterns)] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """Where the secrets are read from, and what was noticed while the configuration was."""
@@ -200,6 +207,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     health: HealthSettings = HealthSettings()
     accounts: tuple[AccountSettings, ...] = ()
+    discover: tuple[DiscoverSettings, ...] = ()
 
     _surroundings: Surroundings = PrivateAttr(default_factory=Surroundings)
 
@@ -223,13 +231,30 @@ class Settings(BaseSettings):
 
     def _read_account(self, index: int, environ: Mapping[str, str]) -> Account:
         account = self.accounts[index]
+        credential, problem = self._read_credential(account, f"accounts[{index}]", environ)
+        return Account(account.id, account.name, credential, problem=problem)
+
+    def read_discoveries(self) -> tuple[Discovery, ...]:
+        """Read every discovery's credential as it is now, as accounts' are."""
+        environ = self._surroundings.environ
+        found = []
+        for index, one in enumerate(self.discover):
+            label = f"discover[{index}]"
+            credential, problem = self._read_credential(one, label, environ)
+            found.append(Discovery(label, credential, one.include, one.exclude, problem=problem))
+        return tuple(found)
+
+    def _read_credential(
+        self, keys: _CredentialKeys, path: str, environ: Mapping[str, str]
+    ) -> tuple[Credential, str | None]:
+        """Read its own credential, else the default one; and why that cannot be done."""
         try:
-            credential = account.read_credential(f"accounts[{index}]", environ)
+            credential = keys.read_credential(path, environ)
             if credential is None:
                 credential = self.cloudflare.read_credential("cloudflare", environ)
         except ConfigurationError as error:
-            return Account(account.id, account.name, Credential(), problem=str(error))
-        return Account(account.id, account.name, credential or Credential())
+            return Credential(), str(error)
+        return credential or Credential(), None
 
     def read_database_password(self) -> str | None:
         """Read the password as it is now; None where it is in the URL, or there is none.

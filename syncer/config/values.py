@@ -209,6 +209,17 @@ def read_name(value: object) -> str:
     return name
 
 
+def read_patterns(value: object) -> tuple[str, ...]:
+    """Check patterns for names: a list of texts, or from the environment one with commas."""
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not given:
+        raise ValueError('not a list of patterns; write one such as ["prod-*", "customer-??"]')
+    patterns = tuple(one.strip() if isinstance(one, str) else "" for one in given)
+    if not all(one and one.isprintable() for one in patterns):
+        raise ValueError("a pattern is one line of text, in quotes, that is not empty")
+    return patterns
+
+
 def read_email(value: object) -> str:
     """Check an e-mail address as far as a request header needs it."""
     if not isinstance(value, str) or not re.fullmatch(r"[!-?A-~]+@[!-?A-~]+", value):

@@ -50,7 +50,7 @@ class SimulatedAccount:
 
     `powerless` logins are valid for the account but lack the AI Gateway permission. Amounts are
     `int` or `Decimal` and go over the wire digit by digit. Everything may be changed between two
-    requests.
+    requests. It is listed by its `name`, by its id where it has none.
     """
 
     id: str
@@ -58,3 +58,4 @@ class SimulatedAccount:
     powerless: set[Login] = field(default_factory=set, repr=False)
     invoices: list[JsonObject] = field(default_factory=list, repr=False)
     script: Script | None = field(default=None, repr=False)
+    name: str = ""

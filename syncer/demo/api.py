@@ -1,6 +1,7 @@
 """A simulated Cloudflare API on a real socket, as strict and as nasty as the real one.
 
-Only `GET /client/v4/accounts/{account_id}/ai-gateway/billing/invoice-history` exists (documented).
+Only `GET /client/v4/accounts/{account_id}/ai-gateway/billing/invoice-history` and
+`GET /client/v4/accounts` exist (documented).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from syncer.demo.answers import (
 from syncer.demo.budget import Budget
 from syncer.demo.delivery import compose, deliver
 from syncer.demo.faults import Throttled
+from syncer.demo.listing import Listing, account_page
 from syncer.demo.logins import read_login, refusal_of
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from syncer.demo.logins import Presented
 
 PREFIX: Final = "/client/v4"
+_ACCOUNTS: Final = "/accounts"
 DEFAULTS: Final = Settings()
 _ROUTE: Final = re.compile(r"/accounts/([^/]+)/ai-gateway/billing/invoice-history")
 _ACCOUNT_ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -51,11 +54,11 @@ _SHUTDOWN_S: Final = 0.01
 class SimulatedApi:
     """The API's server: `async with SimulatedApi(accounts) as api: api.base_url`.
 
-    `accounts` (by id), `settings` and `outage` (a fault for every request) may be changed at any
-    time; `requests` and `max_in_flight` say what was on the wire, and `flooded_bytes` how much of
-    each `Flood` was taken. `on_response` is called with every answer before it is sent. What a
-    script or the observer raises is answered with 500 and raised again when the server closes: a
-    broken script must not pass for a broken API.
+    `accounts` (by id), `settings`, `listing` and `outage` (a fault for every request) may be
+    changed at any time; `requests` and `max_in_flight` say what was on the wire, and
+    `flooded_bytes` how much of each `Flood` was taken. `on_response` is called with every answer
+    before it is sent. What a script or the observer raises is answered with 500 and raised again
+    when the server closes: a broken script must not pass for a broken API.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class SimulatedApi:
     ) -> None:
         self.accounts = {account.id: account for account in accounts}
         self.settings = settings
+        self.listing = Listing()
         self.outage: Fault | None = None
         self.requests: list[SeenRequest] = []
         self.max_in_flight = 0
@@ -213,10 +217,12 @@ class SimulatedApi:
         return seen
 
     async def _scripted_fault(self, seen: SeenRequest) -> Fault | None:
-        account = self.accounts.get(seen.account_id)
-        if account is None or account.script is None:
+        place: SimulatedAccount | Listing | None = self.accounts.get(seen.account_id)
+        if seen.path == PREFIX + _ACCOUNTS:
+            place = self.listing
+        if place is None or place.script is None:
             return None
-        fault = account.script(seen.nth, seen)
+        fault = place.script(seen.nth, seen)
         return await fault if inspect.isawaitable(fault) else fault
 
     def _reply(
@@ -225,13 +231,25 @@ class SimulatedApi:
         wait_s = fault.retry_after_s if isinstance(fault, Throttled) else blocked_s
         if wait_s is not None:
             return throttled(self.settings.throttle_code, wait_s)
-        if not seen.account_id:
+        listed = seen.path == PREFIX + _ACCOUNTS
+        if not seen.account_id and not listed:
             return no_route(seen.path.removeprefix(PREFIX), status=404)
         if seen.method != "GET":
             return wrong_method(seen.method)
         if isinstance(presented.login, Reply):
             return presented.login
+        if listed:
+            return self._list(seen, presented.login)
         return self._denial(seen, presented.login) or self._invoices(seen)
+
+    def _list(self, seen: SeenRequest, login: Login) -> Reply:
+        accounts = self.accounts.values()
+        status = self.settings.unknown_token_status
+        if login not in self.listing.powerless | self.listing.owned_tokens:
+            refusal = refusal_of(login, None, accounts, unknown_token_status=status)
+            if refusal is not None:
+                return refusal
+        return account_page(login, accounts, seen.query, self.listing)
 
     def _denial(self, seen: SeenRequest, login: Login) -> Reply | None:
         account = self.accounts.get(seen.account_id)

@@ -97,9 +97,11 @@ def serves_tick(last: LastWalk, tick: datetime) -> bool:
     return walked and last.error_kind not in _TROUBLES_OF_A_PROCESS
 
 
-def run_status(outcomes: Iterable[tuple[AccountStatus, Reason | None]]) -> RunStatus:
-    """Judge a run: failed when not one of its accounts is well."""
+def run_status(
+    outcomes: Iterable[tuple[AccountStatus, Reason | None]], *, all_known: bool = True
+) -> RunStatus:
+    """Judge a run: failed when not one of its accounts is well, partial when some are unknown."""
     well = [is_well(status, reason) for status, reason in outcomes]
-    if all(well):
+    if all(well) and all_known:
         return "succeeded"
     return "partial" if any(well) else "failed"

@@ -57,11 +57,14 @@ class RunResult:
     run_id: UUID
     status: RunStatus
     records: tuple[AccountRecord, ...]
+    all_known: bool = True
 
     @property
     def well(self) -> bool:
-        """Whether every account is complete, or in another process' hands."""
-        return all(is_well(record.status, record.reason) for record in self.records)
+        """Whether every account is known, and complete or in another process' hands."""
+        return self.all_known and all(
+            is_well(record.status, record.reason) for record in self.records
+        )
 
 
 class Runner:
@@ -88,8 +91,9 @@ class Runner:
         stop: Stop,
         tick: datetime | None = None,
         next_is_due: Callable[[], bool] = lambda: False,
+        all_known: bool = True,
     ) -> RunResult:
-        """Sync every account once.
+        """Sync every account once; `all_known` says whether these are all that there should be.
 
         `tick` is the time on the schedule that a scheduled run stands for. Such a run stays until
         each account has been walked for its tick, by whomever: where another process has one, it
@@ -102,7 +106,9 @@ class Runner:
         status: RunStatus | None = None
         self._observer.run_started(trigger)
         try:
-            result = await self._run(accounts, trigger, stop, tick, next_is_due)
+            result = await self._run(
+                accounts, trigger, stop, tick, next_is_due, all_known=all_known
+            )
             status = result.status
         finally:
             self._observer.run_ended(trigger, status, time.monotonic() - began)
@@ -115,6 +121,8 @@ class Runner:
         stop: Stop,
         tick: datetime | None,
         next_is_due: Callable[[], bool],
+        *,
+        all_known: bool,
     ) -> RunResult:
         run_id = uuid4()
         with bound_contextvars(run_id=str(run_id)):
@@ -149,7 +157,7 @@ class Runner:
                     return tick is None or late or stop.requested or next_is_due()
 
                 records += await self._wait_for_all(account_sync, held, is_over)
-                result = await self._finish(recorder, records)
+                result = await self._finish(recorder, records, all_known=all_known)
             self._announce(result, trigger, duration_ms=round((time.monotonic() - began) * 1000))
             return result
 
@@ -224,15 +232,18 @@ class Runner:
             ]
         return [end for worker in workers for end in worker.result()]
 
-    async def _finish(self, recorder: Recorder, records: Sequence[AccountRecord]) -> RunResult:
+    async def _finish(
+        self, recorder: Recorder, records: Sequence[AccountRecord], *, all_known: bool
+    ) -> RunResult:
         async def work() -> RunResult:
             async with self._database.transaction() as conn:
                 settled = await recorder.settle(conn, records)
-                status = run_status((record.status, record.reason) for record in settled)
+                outcomes = ((record.status, record.reason) for record in settled)
+                status = run_status(outcomes, all_known=all_known)
                 await finish_run(
                     conn, recorder.run_id, status=status, accounts_complete=_complete(settled)
                 )
-            return RunResult(recorder.run_id, status, tuple(settled))
+            return RunResult(recorder.run_id, status, tuple(settled), all_known)
 
         return await repeat(work, sleep=recorder.stop.pause)
 

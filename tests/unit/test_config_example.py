@@ -17,7 +17,7 @@ ENVIRON = {"CLOUDFLARE_API_TOKEN": "token"}
 
 def with_every_alternative() -> Table:
     """The example with every key set, alternatives too."""
-    return tomllib.loads(re.sub(r"(?m)^#(?=[a-z_]+ = )", "", EXAMPLE.read_text()))
+    return tomllib.loads(re.sub(r"(?m)^#(?=[a-z_]+ = |\[\[)", "", EXAMPLE.read_text()))
 
 
 def test_it_loads_with_nothing_but_a_token() -> None:
@@ -41,7 +41,7 @@ def test_it_has_every_key_and_no_other() -> None:
 
 def test_nothing_but_the_choice_is_wrong_with_its_alternatives(tmp_path: Path) -> None:
     file = tmp_path / "all.toml"
-    file.write_text(re.sub(r"(?m)^#(?=[a-z_]+ = )", "", EXAMPLE.read_text()))
+    file.write_text(re.sub(r"(?m)^#(?=[a-z_]+ = |\[\[)", "", EXAMPLE.read_text()))
     with pytest.raises(ConfigurationError) as caught:
         load(file, environ={})
     assert caught.value.findings == tuple(broken_rules(with_every_alternative()))
@@ -52,7 +52,7 @@ def paths(table: Table, above: KeyPath = ()) -> list[KeyPath]:
     for key, value in table.items():
         if isinstance(value, dict):
             found += paths(value, (*above, key))
-        elif isinstance(value, list):
+        elif isinstance(value, list) and isinstance(value[0], dict):
             found += paths(value[0], (*above, key, 0))
         else:
             found.append((*above, key))

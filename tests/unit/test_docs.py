@@ -75,7 +75,7 @@ def test_every_key_is_explained_with_its_default() -> None:
 def documented_defaults() -> Iterator[tuple[str, object]]:
     """Each key of the tables in `docs/configuration.md`, and the default beside it."""
     for name in Settings.model_fields:
-        heading = "## `[[accounts]]`" if name == "accounts" else f"## `[{name}]`"
+        heading = f"## `[[{name}]]`" if name in {"accounts", "discover"} else f"## `[{name}]`"
         for key, default, _ in rows(section("docs/configuration.md", heading)):
             if key == "key":
                 continue

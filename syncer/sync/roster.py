@@ -1,0 +1,183 @@
+"""Who is to be walked: the configured accounts, and those that the discoveries find."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from syncer.account import Account
+from syncer.cloudflare.accounts import AccountList, list_accounts
+from syncer.cloudflare.client import Tally
+from syncer.errors import Reason
+from syncer.stop import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from syncer.account import Discovery
+    from syncer.cloudflare.client import CloudflareClient
+
+log = structlog.get_logger()
+
+_LONGEST_NAME: Final = 100  # as in the configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """Everybody that is known, and the discoveries of whose accounts nothing is known."""
+
+    accounts: tuple[Account, ...]
+    undiscovered: tuple[str, ...] = ()
+
+
+class Roster:
+    """Asks the discoveries before each run, and remembers what they found last.
+
+    It lives as long as the process. `accounts` are those of the last call.
+    """
+
+    def __init__(self) -> None:
+        self.accounts: tuple[Account, ...] = ()
+        self._found: dict[object, Mapping[str, str]] = {}
+
+    async def call(
+        self,
+        client: CloudflareClient,
+        configured: Sequence[Account],
+        discoveries: Sequence[Discovery],
+        *,
+        timeout_s: float,
+        stop: Stop,
+    ) -> Called:
+        """Find out who there is; what cannot be listed now counts as it was listed last."""
+        lists = await ask_all(client, discoveries, timeout_s=timeout_s, stop=stop)
+        before, self._found = self._found, {}
+        undiscovered = []
+        for discovery, listed in zip(discoveries, lists, strict=True):
+            last = before.get(discovery.key)
+            names = _announce(discovery, listed, last)
+            if names is None:
+                undiscovered.append(discovery.label)
+            else:
+                self._found[discovery.key] = names
+        found = [(one, self._found.get(one.key, {})) for one in discoveries]
+        self.accounts = merge(configured, found)
+        self._tell_changes(before)
+        return Called(self.accounts, tuple(undiscovered))
+
+    def _tell_changes(self, before: Mapping[object, Mapping[str, str]]) -> None:
+        """Say who came and who went, of the discoveries that were known before."""
+        known_before = {id_: name for names in before.values() for id_, name in names.items()}
+        at_work = {account.id: account.name for account in self.accounts}
+        vanished: dict[str, str] = {}
+        for key, names in self._found.items():
+            old = before.get(key)
+            if old is None:
+                continue
+            for id_ in names.keys() - known_before.keys():
+                log.info("account.discovered", account_id=id_, account=at_work[id_])
+            vanished |= {id_: old[id_] for id_ in old.keys() - names.keys() - at_work.keys()}
+        for id_, name in vanished.items():
+            log.warning("account.vanished", account_id=id_, account=name)
+
+
+async def ask_all(
+    client: CloudflareClient,
+    discoveries: Sequence[Discovery],
+    *,
+    timeout_s: float,
+    stop: Stop | None = None,
+) -> list[AccountList]:
+    """Ask each discovery, at the same time, for the accounts that its patterns let through."""
+    async with asyncio.TaskGroup() as group:
+        asking = [
+            group.create_task(_ask(client, discovery, timeout_s, stop or Stop()))
+            for discovery in discoveries
+        ]
+    return [one.result() for one in asking]
+
+
+async def _ask(
+    client: CloudflareClient, discovery: Discovery, timeout_s: float, stop: Stop
+) -> AccountList:
+    if discovery.problem is not None:
+        return AccountList({}, Reason.ACCESS_DENIED, discovery.problem)
+    tally = Tally()
+    try:
+        async with asyncio.timeout(timeout_s) as deadline:
+            with stop.cutting(deadline), client.slots.sharing(discovery.label):
+                listed = await list_accounts(client, discovery.label, discovery.credential, tally)
+    except TimeoutError:
+        if stop.requested:
+            return AccountList({}, Reason.INTERRUPTED, "asked to stop")
+        return AccountList({}, Reason.TIMEOUT, "no whole list within [sync].account_timeout")
+    if listed.reason is not None:
+        return listed
+    names = admitted(listed.names, discovery.include, discovery.exclude)
+    if not names:
+        text = f"include and exclude let none of the {len(listed.names)} listed accounts through"
+        return AccountList({}, Reason.NOT_FOUND, text)
+    return replace(listed, names=names)
+
+
+def admitted(
+    names: Mapping[str, str], include: Sequence[str], exclude: Sequence[str]
+) -> dict[str, str]:
+    """Pick those whose name fits a pattern of `include` and none of `exclude`; case counts."""
+
+    def fits(name: str, patterns: Sequence[str]) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+    return {
+        id_: name for id_, name in names.items() if fits(name, include) and not fits(name, exclude)
+    }
+
+
+def merge(
+    configured: Sequence[Account], found: Iterable[tuple[Discovery, Mapping[str, str]]]
+) -> tuple[Account, ...]:
+    """Give each account once: as it is configured, else as the first discovery has it.
+
+    A discovered account whose name another one has, or has as its id, goes by its id.
+    """
+    accounts = {account.id: account for account in configured}
+    for discovery, names in found:
+        for id_, name in names.items():
+            if id_ not in accounts:
+                accounts[id_] = Account(id_, _usable(name) or id_, discovery.credential)
+    fixed = {account.id for account in configured}
+    taken = Counter(account.name for account in accounts.values())
+    return tuple(
+        account
+        if id_ in fixed
+        or (taken[account.name] == 1 and (account.name == id_ or account.name not in accounts))
+        else replace(account, name=id_)
+        for id_, account in accounts.items()
+    )
+
+
+def _usable(name: str) -> str:
+    """Make one short line of a name that somebody else chose."""
+    return "".join(one if one.isprintable() else " " for one in name).strip()[:_LONGEST_NAME]
+
+
+def _announce(
+    discovery: Discovery, listed: AccountList, last: Mapping[str, str] | None
+) -> Mapping[str, str] | None:
+    """Log how it went; what counts from now on, None where nothing is known."""
+    if listed.reason is None:
+        log.info("discovery.finished", discovery=discovery.label, accounts=len(listed.names))
+        return listed.names
+    log.warning(
+        "discovery.failed",
+        discovery=discovery.label,
+        reason=listed.reason,
+        error=listed.error,
+        known_accounts=None if last is None else len(last),
+    )
+    return last

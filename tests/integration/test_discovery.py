@@ -1,0 +1,267 @@
+"""Discoveries against the simulated list of accounts, over real HTTP."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+
+from syncer.account import Account, Credential, Discovery
+from syncer.cloudflare.client import ClientSettings, CloudflareClient
+from syncer.demo.account import SimulatedAccount
+from syncer.demo.api import SimulatedApi
+from syncer.demo.faults import Answer, Hang, Throttled
+from syncer.stop import Stop
+from syncer.sync.roster import Called, Roster
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from structlog.typing import EventDict
+
+    from syncer.demo.account import SeenRequest
+    from syncer.demo.faults import Fault
+
+FIND_ALL = Discovery("discover[0]", Credential(token="good"), ("*",), ())
+
+
+@dataclass
+class World:
+    api: SimulatedApi
+    client: CloudflareClient
+    slept: list[float]
+    roster: Roster = field(default_factory=Roster)
+
+    def add(self, count: int) -> None:
+        for number in range(len(self.api.accounts) + 1, len(self.api.accounts) + count + 1):
+            account_id = f"{number:032x}"
+            self.api.accounts[account_id] = SimulatedAccount(
+                account_id, {"good"}, name=f"account-{number}"
+            )
+
+    async def call(
+        self,
+        *discoveries: Discovery,
+        configured: tuple[Account, ...] = (),
+        stop: Stop | None = None,
+        timeout_s: float = 30.0,
+    ) -> tuple[Called, list[EventDict]]:
+        with structlog.testing.capture_logs() as events:
+            called = await self.roster.call(
+                self.client,
+                configured,
+                discoveries or (FIND_ALL,),
+                timeout_s=timeout_s,
+                stop=stop or Stop(),
+            )
+        return called, list(events)
+
+    @property
+    def pages(self) -> list[str]:
+        return [seen.query["page"] for seen in self.api.requests]
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with opened() as world:
+        yield world
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[World]:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async with SimulatedApi() as api:
+        settings = ClientSettings(base_url=api.base_url, user_agent="t", max_attempts=2)
+        client = CloudflareClient(settings, sleep=sleep)
+        try:
+            yield World(api, client, slept)
+        finally:
+            await client.close()
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "pages"),
+    [
+        (1, "right", ["1"]),
+        (50, "right", ["1"]),
+        (51, "right", ["1", "2"]),
+        (120, "right", ["1", "2", "3"]),
+        (120, "absent", ["1", "2", "3", "4"]),
+        (120, 50, ["1", "2", "3", "4"]),
+    ],
+)
+async def test_every_page_is_asked(
+    world: World, count: int, total: int | str, pages: list[str]
+) -> None:
+    world.add(count)
+    world.api.listing.total_count = total  # type: ignore[assignment]
+    called, events = await world.call()
+    assert len(called.accounts) == count
+    assert {account.credential.token for account in called.accounts} == {"good"}
+    assert world.pages == pages
+    assert {seen.path for seen in world.api.requests} == {"/client/v4/accounts"}
+    assert [event["event"] for event in events] == ["discovery.finished"]
+    assert events[0]["accounts"] == count
+
+
+async def fails(world: World, discovery: Discovery = FIND_ALL) -> EventDict:
+    """What a discovery that fails without a list says of it."""
+    called, events = await world.call(discovery)
+    assert called == Called((), ("discover[0]",))
+    *_, event = events
+    assert event["event"] == "discovery.failed"
+    assert event["known_accounts"] is None
+    return event
+
+
+async def test_a_page_that_repeats_is_no_list(world: World) -> None:
+    world.add(60)
+    world.api.listing.page_parameter = "ignored"
+    assert (await fails(world))["reason"] == "pagination_not_honoured"
+
+
+async def test_fewer_than_reported_are_no_list(world: World) -> None:
+    world.add(60)
+    world.api.listing.total_count = 70
+    assert (await fails(world))["reason"] == "fewer_than_reported"
+
+
+async def test_a_page_that_fails_spoils_the_whole_list(world: World) -> None:
+    world.add(60)
+    world.api.listing.script = lambda _nth, seen: (
+        Answer(500, b"{}") if seen.query["page"] == "2" else None
+    )
+    assert (await fails(world))["reason"] == "unavailable"
+    assert world.pages == ["1", "2", "2"]
+
+
+async def test_an_empty_list_is_a_failure_that_names_the_permission(world: World) -> None:
+    world.add(3)
+    world.api.listing.powerless = {"good"}
+    event = await fails(world)
+    assert event["reason"] == "not_found"
+    assert "Account Settings Read" in event["error"]
+
+
+async def test_patterns_that_let_nobody_through_are_a_failure(world: World) -> None:
+    world.add(3)
+    event = await fails(world, Discovery("discover[0]", Credential(token="good"), ("x*",), ()))
+    assert event["reason"] == "not_found"
+    assert "none of the 3" in event["error"]
+
+
+async def test_an_accounts_own_token_is_refused_in_the_apis_words(world: World) -> None:
+    world.api.listing.owned_tokens = {"good"}
+    event = await fails(world)
+    assert event["reason"] == "request_rejected"
+    assert "account owned tokens" in event["error"]
+
+
+async def test_a_wrong_token_is_denied(world: World) -> None:
+    world.add(1)
+    event = await fails(world, Discovery("discover[0]", Credential(token="wrong"), ("*",), ()))
+    assert event["reason"] == "access_denied"
+    assert len(world.api.requests) == 1
+
+
+async def test_a_credential_that_cannot_be_read_is_its_own_trouble(world: World) -> None:
+    unreadable = Discovery("discover[0]", Credential(), ("*",), (), problem="no such file")
+    event = await fails(world, unreadable)
+    assert (event["reason"], event["error"]) == ("access_denied", "no such file")
+    assert world.api.requests == []
+
+
+async def test_a_list_that_hangs_ends_in_time(world: World) -> None:
+    world.add(1)
+    world.api.listing.script = lambda _nth, _seen: Hang(None)
+    called, events = await world.call(timeout_s=0.05)
+    assert called.undiscovered == ("discover[0]",)
+    assert events[0]["reason"] == "timeout"
+
+
+async def test_a_stop_ends_it(world: World) -> None:
+    world.add(1)
+    stop = Stop()
+
+    def ask_to_stop(_nth: int, _seen: SeenRequest) -> Fault:
+        stop.request()
+        return Hang(None)
+
+    world.api.listing.script = ask_to_stop
+    _, events = await world.call(stop=stop)
+    assert events[0]["reason"] == "interrupted"
+
+
+async def test_a_throttled_list_is_asked_again_after_its_time(world: World) -> None:
+    world.add(1)
+    world.api.listing.script = lambda nth, _seen: Throttled(7) if nth == 1 else None
+    called, _ = await world.call()
+    assert len(called.accounts) == 1
+    assert max(world.slept) >= 7
+
+
+async def test_its_requests_count_against_the_credentials_budget(world: World) -> None:
+    world.add(60)
+    settings = ClientSettings(base_url=world.api.base_url, user_agent="t", rate_requests=1)
+    client = CloudflareClient(settings)
+    world.client, before = client, world.client
+    try:
+        _, events = await world.call(timeout_s=0.2)
+    finally:
+        await client.close()
+        world.client = before
+    assert world.pages == ["1"]
+    assert [event["event"] for event in events] == ["rate_limit.waiting", "discovery.failed"]
+
+
+async def test_it_remembers_says_who_came_and_went_and_forgets_nobody_for_a_failure(
+    world: World,
+) -> None:
+    world.add(3)
+    await world.call()
+    gone = world.api.accounts.pop(f"{2:032x}")
+    world.add(1)  # the third again: ids are counted
+    world.api.accounts[f"{9:032x}"] = SimulatedAccount(f"{9:032x}", {"good"}, name="new")
+    called, events = await world.call()
+    assert sorted(account.name for account in called.accounts) == ["account-1", "account-3", "new"]
+    assert [(event["event"], event.get("account")) for event in events] == [
+        ("discovery.finished", None),
+        ("account.discovered", "new"),
+        ("account.vanished", gone.name),
+    ]
+    world.api.listing.powerless = {"good"}
+    called, events = await world.call()
+    assert len(called.accounts) == 3
+    assert called.undiscovered == ()
+    assert [(event["event"], event["known_accounts"]) for event in events] == [
+        ("discovery.failed", 3)
+    ]
+    world.api.listing.powerless = set()
+    _, events = await world.call()
+    assert [event["event"] for event in events] == ["discovery.finished"]
+
+
+async def test_who_is_configured_as_well_does_not_vanish(world: World) -> None:
+    world.add(2)
+    own = Account(f"{1:032x}", "mine", Credential(token="own"))
+    called, _ = await world.call(configured=(own,))
+    assert [account.name for account in called.accounts] == ["mine", "account-2"]
+    del world.api.accounts[own.id]
+    called, events = await world.call(configured=(own,))
+    assert called.accounts[0] == own
+    assert [event["event"] for event in events] == ["discovery.finished"]
+
+
+async def test_two_discoveries_fail_one_by_one(world: World) -> None:
+    world.add(2)
+    other = Discovery("discover[1]", Credential(token="wrong"), ("*",), ())
+    called, _ = await world.call(FIND_ALL, other)
+    assert len(called.accounts) == 2
+    assert called.undiscovered == ("discover[1]",)
