@@ -75,6 +75,10 @@ bench: $(INSTALLED) $(if $(PEERS),$(PEER_VENVS)) ## Measure a sync; ARGS=--help 
 bench-docs: $(INSTALLED) ## Write what make bench has found into docs/performance.md
 	$(PY) -m benchmarks.document
 
+.PHONY: docs
+docs: $(INSTALLED) ## Write docs/schema.md and the answers in docs/queries.md from a database
+	$(PY) -m tests.written
+
 .bench/%/.locked: benchmarks/peers/%/requirements.txt $(LOCKED)
 	@$(PY) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
 	    { echo "The peers need Python 3.11 or 3.12: remove .venv, and add PYTHON=python3.12"; exit 1; } >&2

@@ -79,7 +79,9 @@ async def test_every_statement_can_be_executed(here: Site, database_dsn: str) ->
     try:
         for statement in statements:
             # Roles belong to the whole server: other names for them, and no trace.
-            text = re.sub(r"\b(syncer_daemon|reporting)\b", rf"\1_{uuid4().hex}", statement.text)
+            text = re.sub(
+                r"\b(syncer_daemon|reporting|analyst)\b", rf"\1_{uuid4().hex}", statement.text
+            )
             transaction = connection.transaction()
             await transaction.start()
             await connection.execute(text)
