@@ -1,7 +1,10 @@
 import asyncio
+import re
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import aiohttp
@@ -10,7 +13,9 @@ import pytest
 
 from syncer.demo.account import SeenRequest
 from syncer.demo.faults import Delay, Fault, Hang
-from tests.acceptance.program import Program, free_port
+from tests.acceptance.program import Program, free_port, program
+from tests.servers import OwnServer, administer, migrated_cluster, own_server
+from tests.sessions import session
 
 
 async def test_it_syncs_at_its_start_and_stops_when_asked(fresh_syncer: Program) -> None:
@@ -220,3 +225,60 @@ async def test_it_is_live_but_not_ready_without_its_database(syncer: Program) ->
         async with session.get(f"http://127.0.0.1:{port}/healthz") as response:
             assert response.status == 200
     await connection.close()
+
+
+@pytest.fixture
+def guarded() -> Iterator[OwnServer]:
+    """A server that takes nobody but its superuser without a password."""
+    with migrated_cluster() as cluster, own_server(cluster) as server:
+        rules = server.home / "data/pg_hba.conf"
+        rules.write_text("local all postgres trust\nlocal all all scram-sha-256\n")
+        administer(server.dsn, "SELECT pg_reload_conf()")
+        administer(server.dsn, "CREATE ROLE worker LOGIN SUPERUSER PASSWORD 'first'")
+        yield server
+
+
+@pytest.mark.slow
+async def test_the_databases_password_is_rotated_without_a_restart(
+    guarded: OwnServer, tmp_path: Path
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("first\n")
+    async with program(tmp_path, guarded.dsn.replace("postgres@", "worker@")) as syncer:
+        syncer.add("production", 3)
+        syncer.settings["schedule"] = {"every": "1s"}
+        syncer.settings["database"] = {"password_file": str(password)}
+        async with syncer.running("run") as daemon, session(guarded.dsn) as admin:
+            await daemon.event("run.finished", status="succeeded")
+            await admin.execute("ALTER ROLE worker PASSWORD 'second'")
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'worker'"
+            )
+            await daemon.event("run.postponed")
+            password.write_text("second\n")
+            await daemon.event("run.finished", status="succeeded")
+            assert (await daemon.stop(signal.SIGTERM))[0] == 0
+
+
+@pytest.mark.slow
+async def test_rows_of_an_account_outlive_its_configuration(syncer: Program) -> None:
+    syncer.add("production", 3)
+    former = syncer.add("former", 4)
+    assert (await syncer.run("sync")).code == 0
+    syncer.add("joined", 5)
+    del syncer.accounts["former"]
+    syncer.api.requests.clear()
+    assert (await syncer.run("sync")).code == 0
+    assert former.id not in {request.account_id for request in syncer.api.requests}
+    shown = await syncer.run("status")
+    assert re.search(r"^former \(not configured\) ", shown.stdout, re.MULTILINE)
+    async with session(syncer.dsn) as connection:
+        found = await connection.fetch(
+            "SELECT account_name, count(*) AS invoices, count(missing_since) AS missing"
+            " FROM invoices JOIN sync_state USING (account_id) GROUP BY 1 ORDER BY 1"
+        )
+    assert [tuple(row) for row in found] == [
+        ("former", 4, 0),
+        ("joined", 5, 0),
+        ("production", 3, 0),
+    ]
