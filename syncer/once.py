@@ -44,10 +44,7 @@ def select_accounts(
             )
         names = ", ".join(account.name for account in accounts)
         raise ConfigurationError(
-            [
-                f"--account {name}: no such account is configured or discovered; there are: {names}"
-                for name in unknown
-            ]
+            [f"--account {name}: no such account is known; there are: {names}" for name in unknown]
         )
     picked = {known[name].id for name in wanted}
     return [account for account in accounts if not wanted or account.id in picked]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from syncer import __version__
 from syncer.app import open_database, require_existing
 from syncer.cli.screen import say
+from syncer.cli.status import asked_accounts
 from syncer.errors import SyncerError
 from syncer.report.page import render
 from syncer.store.migrate import require_head
@@ -24,10 +25,12 @@ STDOUT = "-"
 async def write_report(settings: Settings, output: str) -> None:
     """Write the report to a file, `-` for standard output; SyncerError where that fails."""
     require_existing(settings)
-    names = {account.id: account.name for account in settings.accounts}
+    names, failures = await asked_accounts(settings)
+    for failure in failures:
+        sys.stderr.write(f"syncer: {failure}\n")
     async with open_database(settings) as database:
         await require_head(database)
-        report = await read_report(database, names)
+        report = await read_report(database, {} if failures else names)
     page = render(report, version=__version__)
     if output == STDOUT:
         sys.stdout.write(page)

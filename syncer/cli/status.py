@@ -30,7 +30,7 @@ async def show_status(settings: Settings, *, as_json: bool) -> None:
     require_existing(settings)
     async with open_database(settings) as database:
         await require_head(database)
-        names, failures = await _asked(settings)
+        names, failures = await asked_accounts(settings)
         if as_json:
             await _print_json(names, database, all_known=not failures)
         else:
@@ -39,7 +39,7 @@ async def show_status(settings: Settings, *, as_json: bool) -> None:
         sys.stderr.write(f"syncer: {failure}\n")
 
 
-async def _asked(settings: Settings) -> tuple[dict[str, str], list[str]]:
+async def asked_accounts(settings: Settings) -> tuple[dict[str, str], list[str]]:
     """Names by id of those that a sync would ask now, and why some of them may be lacking."""
     names = {account.id: account.name for account in settings.accounts}
     if not settings.discover:

@@ -55,7 +55,7 @@ def accounts(report: Report) -> str:
 
 
 def _account(line: AccountLine) -> tuple[str | Markup, ...]:
-    name = line.name + (" (not configured)" if line.configured is False else "")
+    name = line.name + (" (not asked any more)" if line.configured is False else "")
     state = line.state
     if state is None:
         return name, pill("stale", "bad"), "never", NOTHING, "never", NOTHING, "never synced"

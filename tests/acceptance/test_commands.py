@@ -62,7 +62,7 @@ async def test_sync_takes_the_accounts_that_are_named(syncer: Program) -> None:
     }
     unknown = await syncer.run("sync", "--account", "prod", "--account", "x")
     assert unknown.code == 2
-    configured = "no such account is configured; there are: production, staging, research"
+    configured = "no such account is known; there are: production, staging, research"
     assert unknown.stderr.splitlines() == [
         f"syncer: --account prod: {configured}",
         f"syncer: --account x: {configured}",

@@ -108,6 +108,23 @@ async def test_nobody_found_is_no_success(finder: Finder, with_other: bool) -> N
         assert mine.code == 0, mine.stderr
 
 
+async def test_a_report_marks_nobody_who_is_found(finder: Finder) -> None:
+    synced = await finder.syncer.run_bare(*finder.config, "sync")
+    assert synced.code == 0, synced.stderr
+    finder.open(5, "prod-never-synced")
+    del finder.syncer.api.accounts[f"{2:032x}"]
+    report = await finder.syncer.run_bare(*finder.config, "report", "--output", "-")
+    assert report.code == 0, report.stderr
+    assert "prod-b (not asked any more)" in report.stdout
+    assert "prod-a (not" not in report.stdout
+    assert "prod-never-synced" in report.stdout
+    finder.syncer.api.listing.powerless = {TOKEN}
+    unsure = await finder.syncer.run_bare(*finder.config, "report", "--output", "-")
+    assert unsure.code == 0
+    assert "discover[0]: the list of accounts is empty" in unsure.stderr
+    assert "(not asked any more)" not in unsure.stdout
+
+
 async def test_check_tries_each(finder: Finder) -> None:
     fine = await finder.syncer.run_bare(*finder.config, "check")
     assert fine.code == 0, fine.stdout + fine.stderr
