@@ -271,7 +271,7 @@ async def test_rows_of_an_account_outlive_its_configuration(syncer: Program) -> 
     assert (await syncer.run("sync")).code == 0
     assert former.id not in {request.account_id for request in syncer.api.requests}
     shown = await syncer.run("status")
-    assert re.search(r"^former \(not configured\) ", shown.stdout, re.MULTILINE)
+    assert re.search(r"^former \(not asked any more\) ", shown.stdout, re.MULTILINE)
     async with session(syncer.dsn) as connection:
         found = await connection.fetch(
             "SELECT account_name, count(*) AS invoices, count(missing_since) AS missing"
