@@ -17,6 +17,7 @@ from syncer.reload import Reload
 from syncer.schedule import CrontabTrigger, Schedule, interval_trigger
 from syncer.shutdown import Shutdown
 from syncer.standing import Standing, look
+from syncer.sync.pruning import prune
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,7 @@ async def _run_daemon(app: App, metrics: Metrics, shutdown: Shutdown, reload: Re
             await app.renew(reload.settings)
         # Each credential is read anew, so that one that was rotated in its file counts.
         called = await app.call_accounts(stop)
-        return await app.runner.run(
+        result = await app.runner.run(
             called.accounts,
             trigger=trigger,
             tick=tick,
@@ -80,6 +81,8 @@ async def _run_daemon(app: App, metrics: Metrics, shutdown: Shutdown, reload: Re
             next_is_due=next_is_due,
             all_known=not called.undiscovered,
         )
+        await prune(app.database, keep_runs=app.settings.retention.sync_runs, stop=stop)
+        return result
 
     reload.accept = accept
     daemon = Daemon(

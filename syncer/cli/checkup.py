@@ -101,7 +101,8 @@ async def _check_database(settings: Settings) -> int:
                 return EXIT_DATABASE
             async with database.transaction() as conn:
                 gone = await missing_tables(conn)
-                lacking = None if gone else await missing_privileges(conn)
+                pruned = () if settings.retention.sync_runs is None else ("sync_runs",)
+                lacking = None if gone else await missing_privileges(conn, pruned=pruned)
     except SyncerError as error:
         _find("error", "database", f"{error}; see [database]")
         return EXIT_USAGE if isinstance(error, ConfigurationError) else EXIT_DATABASE

@@ -142,6 +142,12 @@ class DatabaseSettings(_Section):
     data_dir: _Location = Path(".syncer/postgres")
 
 
+class RetentionSettings(_Section):
+    """How long rows are kept; None: for ever. Invoices always are."""
+
+    sync_runs: Annotated[timedelta | None, values.duration_or_forever("1d", "36500d")] = None
+
+
 class LogSettings(_Section):
     """How the program's log lines look, and which there are."""
 
@@ -204,6 +210,7 @@ class Settings(BaseSettings):
     sync: SyncSettings = SyncSettings()
     cloudflare: CloudflareSettings = Field(default_factory=CloudflareSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
     health: HealthSettings = HealthSettings()
     accounts: tuple[AccountSettings, ...] = ()

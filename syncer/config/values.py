@@ -75,15 +75,28 @@ def format_duration(value: timedelta) -> str:
 
 def duration_between(least: str, most: str) -> BeforeValidator:
     """Accept durations from `least` to `most`, both included."""
-    low, high = parse_duration(least), parse_duration(most)
+    return BeforeValidator(lambda value: _read_between(value, least, most))
 
-    def read(value: object) -> timedelta:
-        duration = parse_duration(value)
-        if not low <= duration <= high:
-            raise ValueError(f"out of range; write a duration from {least} to {most}")
-        return duration
+
+def duration_or_forever(least: str, most: str) -> BeforeValidator:
+    """Accept durations from `least` to `most`, both included, and `"forever"`, which is None."""
+
+    def read(value: object) -> timedelta | None:
+        if value is None or (isinstance(value, str) and value.strip() == "forever"):
+            return None
+        try:
+            return _read_between(value, least, most)
+        except ValueError as error:
+            raise ValueError(f'{error}, or "forever"') from None
 
     return BeforeValidator(read)
+
+
+def _read_between(value: object, least: str, most: str) -> timedelta:
+    duration = parse_duration(value)
+    if not parse_duration(least) <= duration <= parse_duration(most):
+        raise ValueError(f"out of range; write a duration from {least} to {most}")
+    return duration
 
 
 def whole_between(least: int, most: int) -> BeforeValidator:

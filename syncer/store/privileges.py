@@ -9,6 +9,8 @@ from sqlalchemy import text
 from syncer.errors import DatabaseError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 # As docs/operations.md grants them.
@@ -58,9 +60,13 @@ async def missing_tables(conn: AsyncConnection) -> str | None:
     return missing
 
 
-async def missing_privileges(conn: AsyncConnection) -> str | None:
-    """Say what the role lacks to sync into the tables; None: nothing. All of one that is gone."""
+async def missing_privileges(conn: AsyncConnection, *, pruned: Iterable[str] = ()) -> str | None:
+    """Say what the role lacks to sync into the tables; None: nothing. All of one that is gone.
+
+    From the tables in `pruned` it is to delete, too.
+    """
     pairs = [(name, privilege) for name, needed in NEEDED.items() for privilege in needed]
+    pairs += [(name, "DELETE") for name in pruned]
     names, privileges = map(list, zip(*pairs, strict=True))
     missing = (await conn.execute(_MISSING, {"names": names, "privileges": privileges})).all()
     return "; ".join(f"{row.privilege} on {row.names}" for row in missing) or None

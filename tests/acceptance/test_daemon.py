@@ -282,3 +282,22 @@ async def test_rows_of_an_account_outlive_its_configuration(syncer: Program) -> 
         ("joined", 5, 0),
         ("production", 3, 0),
     ]
+
+
+async def test_it_deletes_old_runs_where_it_is_asked_to(syncer: Program) -> None:
+    syncer.add("production", 3)
+    assert (await syncer.run("sync")).code == 0
+    assert (await syncer.run("sync")).code == 0
+    connection = await asyncpg.connect(syncer.dsn)
+    try:
+        await connection.execute("UPDATE sync_runs SET started_at = now() - interval '91 days'")
+        syncer.settings["retention"] = {"sync_runs": "90d"}
+        async with syncer.running("run") as daemon:
+            await daemon.event("retention.pruned", sync_runs=1, account_syncs=1)
+            await daemon.stop(signal.SIGTERM)
+        # The first one's answers are those that the digests are of.
+        runs = await connection.fetch("SELECT trigger FROM sync_runs ORDER BY started_at")
+        assert [run["trigger"] for run in runs] == ["command", "start"]
+        assert await connection.fetchval("SELECT count(*) FROM invoices") == 3
+    finally:
+        await connection.close()

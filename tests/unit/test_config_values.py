@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncer.config import values
+from syncer.config import RetentionSettings, values
 from syncer.config.keys import dotted
 
 if TYPE_CHECKING:
@@ -101,6 +101,21 @@ def test_addresses_to_listen_on(text: str, address: tuple[str, int] | None) -> N
 def test_what_is_no_address_to_listen_on(text: object) -> None:
     with pytest.raises(ValueError, match=r"not an address; write a host and a port.* turn it off"):
         values.read_listen(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("90d", timedelta(days=90)), ("1d12h", timedelta(hours=36)), (" forever ", None)],
+)
+def test_how_long_rows_are_kept(text: str, kept: timedelta | None) -> None:
+    settings = RetentionSettings.model_validate({"sync_runs": text})
+    assert settings.sync_runs == kept
+
+
+@pytest.mark.parametrize("text", ["23h", "", "never", "90", 90, "40000d"])
+def test_how_long_rows_are_not_kept(text: object) -> None:
+    with pytest.raises(ValueError, match=r'write a .*, or "forever"'):
+        RetentionSettings.model_validate({"sync_runs": text})
 
 
 @pytest.mark.parametrize("text", ["*/15 * * * *", "0 0 * * 7", "0 6 L * MON-FRI", " 0  0 29 2 * "])
