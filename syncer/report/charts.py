@@ -43,7 +43,7 @@ class Series:
 
 
 def bars(id_: str, title: str, description: str, lines: Sequence[Bar]) -> str:
-    """Draw a bar per line, each below its label and figure; a negative one is hatched by class."""
+    """Draw a bar per line, below its label and figure; a negative one has another colour."""
     most = max((abs(line.value) for line in lines), default=0.0) or 1.0
     parts = []
     for index, line in enumerate(lines):
@@ -65,6 +65,8 @@ def columns(
     """Draw a column per label with the series on top of each other, negatives below zero."""
     most, least = _extremes(len(labels), stacked)
     step = _nice_step((most - least) / 4)
+    if all(value.is_integer() for series in stacked for value in series.values):
+        step = max(step, 1.0)  # there are no halves of what can be counted
     high, low = math.ceil(most / step) * step, math.floor(least / step) * step
     bottom = _TOP + _PLOT
 
@@ -91,8 +93,8 @@ def columns(
             parts.append(
                 f'<text x="{x:.1f}" y="{bottom + 16}" class="middle faint">{escape(label)}</text>'
             )
-    legend = list(_legend(stacked, bottom + _FOOT)) if len(stacked) > 1 else []
-    height = bottom + _FOOT + (_LEGEND_ROW * math.ceil(len(stacked) / 2) if legend else 0)
+    legend = list(_legend(stacked, bottom + _FOOT))
+    height = bottom + _FOOT + _LEGEND_ROW * math.ceil(len(stacked) / 2)
     return _svg(id_, title, description, height, [*parts, *legend])
 
 

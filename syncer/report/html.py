@@ -19,10 +19,11 @@ class Markup:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column's heading, and whether it holds figures, which are set to the right."""
+    """A column's heading; figures are set to the right, and sentences alone may be broken."""
 
     heading: str
     is_number: bool = False
+    is_sentence: bool = False
 
 
 def markup(text: str | Markup) -> str:
@@ -90,4 +91,6 @@ def _row(columns: Sequence[Column], cells: Sequence[str | Markup]) -> str:
 
 
 def _kind(column: Column) -> str:
-    return ' class="number"' if column.is_number else ""
+    if column.is_number:
+        return ' class="number"'
+    return ' class="sentence"' if column.is_sentence else ""

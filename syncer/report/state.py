@@ -46,7 +46,7 @@ def accounts(report: Report) -> str:
             Column("Age"),
             Column("Last sync"),
             Column("Invoices", is_number=True),
-            Column("Why"),
+            Column("Why", is_sentence=True),
         ),
         [_account(line) for line in report.accounts.rows],
         more=report.accounts.more,
@@ -152,7 +152,7 @@ def rejections(report: Report) -> str:
     """Show records that cannot be invoices."""
     shown = table(
         "Rejected records",
-        (Column("First seen"), Column("Account"), Column("Reason")),
+        (Column("First seen"), Column("Account"), Column("Reason", is_sentence=True)),
         [(moment(row.first_seen_at), row.account, row.reason) for row in report.rejected.rows],
         more=report.rejected.more,
     )

@@ -62,10 +62,11 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 caption { text-align: left; color: var(--faint); font-size: .85rem; padding: .2rem 0; }
 th, td {
   text-align: left; vertical-align: top; padding: .3rem .9rem .3rem 0; font-size: .9rem;
-  border-bottom: 1px solid var(--line); font-weight: 400; overflow-wrap: normal;
+  border-bottom: 1px solid var(--line); font-weight: 400; white-space: nowrap;
 }
-thead th, tfoot th, tfoot td { font-weight: 600; white-space: nowrap; }
-.number { text-align: right; white-space: nowrap; }
+thead th, tfoot th, tfoot td { font-weight: 600; }
+.sentence { white-space: normal; min-width: 18rem; }
+.number { text-align: right; }
 td code, th code { font: .85em ui-monospace, monospace; }
 .pill { display: inline-block; padding: 0 .5rem; border-radius: 1rem; white-space: nowrap; }
 .pill.good { background: var(--good-soft); color: var(--good); }
@@ -86,6 +87,7 @@ td code, th code { font: .85em ui-monospace, monospace; }
   body { max-width: none; padding: 0; font-size: 10pt; print-color-adjust: exact; }
   section { border: 0; padding: 0; }
   .scroll { overflow: visible; }
+  th, td { white-space: normal; }
   svg, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
   svg { max-width: 24rem; }
