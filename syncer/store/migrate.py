@@ -205,6 +205,7 @@ async def migration_connection(database: Database) -> AsyncIterator[AsyncConnect
             if not (await conn.execute(_SCHEMA_EXISTS, schema)).scalar_one():
                 await require_schema_creation(conn)
                 await conn.execute(CreateSchema(database.schema))
+            await require_usable_schema(conn)
             await require_table_creation(conn, database.schema)
             yield conn
 
