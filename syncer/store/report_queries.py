@@ -10,18 +10,6 @@ from typing import Final
 
 from sqlalchemy import text
 
-# How many units of the currency a minor unit is, as the view `invoice_totals` has it.
-_MAJOR: Final = """
-CASE
-    WHEN upper(invoices.currency) IN (
-        'BIF', 'CLP', 'DJF', 'GNF', 'JPY', 'KMF', 'KRW', 'MGA', 'PYG', 'RWF', 'VND',
-        'VUV', 'XAF', 'XOF', 'XPF'
-    ) THEN 1
-    WHEN upper(invoices.currency) IN ('BHD', 'JOD', 'KWD', 'OMR', 'TND') THEN 0.001
-    ELSE 0.01
-END
-"""
-
 # One snapshot for all, so that the figures agree with each other while a sync goes on.
 SNAPSHOT: Final = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
@@ -108,13 +96,13 @@ ORDER BY currency
 """
 )
 
-ORIGINS: Final = text(f"""
+ORIGINS: Final = text("""
 SELECT
     currency,
     coalesce(invoice_origin, '') AS origin,
     count(*) AS invoices,
-    sum(amount_due) * {_MAJOR} AS due,
-    sum(amount_paid) * {_MAJOR} AS paid,
+    sum(amount_due) * major_per_minor(currency) AS due,
+    sum(amount_paid) * major_per_minor(currency) AS paid,
     count(*) OVER () AS total
 FROM invoices
 WHERE missing_since IS NULL
@@ -138,7 +126,7 @@ SELECT
     created_at,
     attempt_count AS attempts,
     currency,
-    amount_remaining * {_MAJOR} AS amount,
+    amount_remaining * major_per_minor(currency) AS amount,
     count(*) OVER () AS total
 {_FAILED}
 ORDER BY created_at NULLS FIRST, account_id, id
@@ -146,7 +134,11 @@ LIMIT :most
 """)
 
 FAILED_SUMS: Final = text(f"""
-SELECT currency, status, count(*) AS invoices, sum(amount_remaining) * {_MAJOR} AS amount
+SELECT
+    currency,
+    status,
+    count(*) AS invoices,
+    sum(amount_remaining) * major_per_minor(currency) AS amount
 {_FAILED}
 GROUP BY currency, status
 ORDER BY currency, status
@@ -168,14 +160,14 @@ ORDER BY observed_at DESC, account_id, invoice_id
 LIMIT :most
 """)
 
-VANISHED: Final = text(f"""
+VANISHED: Final = text("""
 SELECT
     missing_since,
     coalesce(account_name, account_id) AS account,
     id AS invoice_id,
     status,
     currency,
-    amount_due * {_MAJOR} AS amount,
+    amount_due * major_per_minor(currency) AS amount,
     count(*) OVER () AS total
 FROM invoices
 LEFT JOIN sync_state USING (account_id)
