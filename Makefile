@@ -32,13 +32,13 @@ demo: $(INSTALLED) ## Sync a simulated API into a PostgreSQL of its own, twice, 
 
 .PHONY: test
 test: $(INSTALLED) ## Run the quick tests
-	$(PYTEST) -m 'not slow and not long' $(ARGS)
+	$(PYTEST) -m 'not slow and not long and not container' $(ARGS)
 
 .PHONY: test-all
 test-all: $(INSTALLED) ## Run all but the long tests with coverage, the store's on older PostgreSQL too
-	$(PYTEST) -m 'not long' --cov --cov-report=term $(ARGS)
-	env -u SYNCER_TEST_DATABASE_URL SYNCER_TEST_POSTGRES_MAJOR=16 $(PYTEST) -m 'not long' $(STORE)
-	tests/with-debian-postgres 15 $(PYTEST) -m 'not long' $(STORE)
+	$(PYTEST) -m 'not long and not container' --cov --cov-report=term $(ARGS)
+	env -u SYNCER_TEST_DATABASE_URL SYNCER_TEST_POSTGRES_MAJOR=16 $(PYTEST) -m 'not long and not container' $(STORE)
+	tests/with-debian-postgres 15 $(PYTEST) -m 'not long and not container' $(STORE)
 
 .PHONY: test-long
 test-long: $(INSTALLED) ## Run what takes an hour: thousands of examples, every crash point, a soak
@@ -145,6 +145,10 @@ COMPOSE ?= docker compose
 container-demo: ## Run PostgreSQL, the daemon and a simulated API in containers; ARGS=--detach
 	CLOUDFLARE_API_TOKEN=none deploy/compose/make-secrets secrets/demo
 	$(COMPOSE) --env-file deploy/compose/demo.env up --build $(ARGS)
+
+.PHONY: container-test
+container-test: $(INSTALLED) ## Build the image and try it and the demo in containers, for some minutes
+	$(PY) -m pytest -m container --capture=no --verbose tests/container $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what make has made; the embedded database in .syncer stays
