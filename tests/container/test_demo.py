@@ -82,7 +82,7 @@ def test_no_secret_can_be_seen_from_outside(demo: Stack, image: str) -> None:
         if service in LASTING:
             shown += call("docker", "top", identity, "-eo", "pid,args")
     passwords = [file.read_text() for file in demo.secrets.glob("*_password")]
-    assert len(passwords) == 4
+    assert len(passwords) == 6
     assert [password for password in passwords if password in shown] == []
 
 
