@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from syncer.app import database_exists, open_client, open_database, walk_settings
 from syncer.cli.codes import EXIT_DATABASE, EXIT_INCOMPLETE, EXIT_USAGE
 from syncer.cli.screen import say
-from syncer.cloudflare.client import Tally
 from syncer.cloudflare.page_source import PageSource
+from syncer.cloudflare.tally import Tally
 from syncer.demo.cluster import find_binaries
 from syncer.errors import CloudflareError, ConfigurationError, SyncerError
 from syncer.store.migrate import schema_state
@@ -64,9 +64,8 @@ async def _find_accounts(
 ) -> tuple[tuple[Account, ...], bool]:
     """Try each discovery; everybody that is known then, and whether that is all there are."""
     timeout_s = settings.sync.account_timeout.total_seconds()
-    lists = await ask_all(client, discoveries, timeout_s=timeout_s)
     found = []
-    for discovery, listed in zip(discoveries, lists, strict=True):
+    for discovery, listed in await ask_all(client, discoveries, timeout_s=timeout_s):
         if listed.reason is None:
             _find("ok", discovery.label, f"finds {len(listed.names)} account(s)")
             found.append((discovery, listed.names))
@@ -96,10 +95,9 @@ async def _check_database(settings: Settings) -> int:
             _find("ok", "database", f"reachable at {database.where}")
             async with database.transaction() as conn:
                 await require_utf8(conn)
-            if not state.at_head:
-                _find("error", "schema", str(state))
-                return EXIT_DATABASE
-            async with database.transaction() as conn:
+                if not state.at_head:
+                    _find("error", "schema", str(state))
+                    return EXIT_DATABASE
                 gone = await missing_tables(conn)
                 pruned = () if settings.retention.sync_runs is None else ("sync_runs",)
                 lacking = None if gone else await missing_privileges(conn, pruned=pruned)

@@ -48,13 +48,12 @@ async def asked_accounts(settings: Settings) -> tuple[dict[str, str], list[str]]
     client = open_client(settings)
     try:
         timeout_s = settings.sync.account_timeout.total_seconds()
-        lists = await ask_all(client, discoveries, timeout_s=timeout_s)
+        asked = await ask_all(client, discoveries, timeout_s=timeout_s)
     finally:
         await client.close()
-    pairs = list(zip(discoveries, lists, strict=True))
-    found = [(one, listed.names) for one, listed in pairs if listed.reason is None]
+    found = [(one, listed.names) for one, listed in asked if listed.reason is None]
     accounts = merge(settings.read_accounts(), found)
-    failures = [f"{one.label}: {listed.error}" for one, listed in pairs if listed.reason]
+    failures = [f"{one.label}: {listed.error}" for one, listed in asked if listed.reason]
     return {account.id: account.name for account in accounts}, failures
 
 

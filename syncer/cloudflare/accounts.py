@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from syncer.account import Credential
-    from syncer.cloudflare.client import CloudflareClient, Tally
+    from syncer.cloudflare.client import CloudflareClient
+    from syncer.cloudflare.tally import Tally
 
 PER_PAGE: Final = 50  # the most that is documented
 MAX_PAGES: Final = 400

@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import aiohttp
 import structlog
-from aiohttp.http_exceptions import ContentEncodingError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from syncer.attempts import attempt
 from syncer.cloudflare.account_list import ListedPage, decode_listed
+from syncer.cloudflare.body import read_limited
 from syncer.cloudflare.certificates import why_distrusted
 from syncer.cloudflare.gates import Gate, Gates
-from syncer.cloudflare.headers import rate_limits, ray_id
+from syncer.cloudflare.headers import rate_limits
 from syncer.cloudflare.page_size import GrantedPageSize
+from syncer.cloudflare.retries import (
+    BACKOFF_S,
+    announce_retry,
+    error_of,
+    is_retryable,
+    retry_delay_s,
+)
 from syncer.cloudflare.slots import Slots
 from syncer.cloudflare.throttle import Throttle
 from syncer.cloudflare.watch import Unwatched, Watch
@@ -28,18 +35,16 @@ from syncer.digests import NOTHING_KNOWN, Known
 from syncer.errors import (
     CertificateRejected,
     CloudflareError,
-    MalformedResponse,
     RateLimited,
     Unavailable,
 )
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-
-    from tenacity import Future
+    from collections.abc import Awaitable, Callable, Mapping
 
     from syncer.account import Account, Credential
+    from syncer.cloudflare.tally import Tally
 
 log = structlog.get_logger()
 
@@ -47,10 +52,6 @@ Answer = TypeVar("Answer")
 
 INVOICE_HISTORY: Final = "/accounts/{account}/ai-gateway/billing/invoice-history"
 ACCOUNTS: Final = "/accounts"
-# A page of 50 invoices has about 25 kB; nothing near this is an answer of the API.
-MAX_BODY_BYTES: Final = 16 * 2**20
-BACKOFF_S: Final = 0.5
-LONGEST_BACKOFF_S: Final = 30.0
 # Shorter waits for the budget are the ordinary pacing of a large sync, not news.
 TELLING_WAIT_S: Final = 1.0
 
@@ -82,32 +83,6 @@ class _Question(Generic[Answer]):
     credential: Credential
     query: Mapping[str, str]
     decode: Callable[[int, Mapping[str, str], bytes], Answer]
-
-
-@dataclass(slots=True)
-class Tally:
-    """What asking for one account has cost so far, and what went wrong with pages that never came.
-
-    `errors` has the last one of each page, by its number, in the order in which they occurred.
-    """
-
-    requests: int = 0
-    retries: int = 0
-    errors: dict[str, CloudflareError] = field(default_factory=dict)
-
-    @property
-    def last_error(self) -> CloudflareError | None:
-        """The last thing that went wrong and was not mended since."""
-        return next(reversed(self.errors.values()), None)
-
-
-def retry_delay_s(error: CloudflareError, *, attempt: int, jitter: float) -> float:
-    """Seconds before the next attempt after the `attempt`-th (from 1); jitter is in [0, 1).
-
-    Exponential backoff with full jitter, and never before a Retry-After has passed.
-    """
-    backoff_s = min(LONGEST_BACKOFF_S, BACKOFF_S * 2.0 ** (attempt - 1)) * jitter
-    return max(backoff_s, error.retry_after_s or 0.0)
 
 
 class CloudflareClient:
@@ -200,10 +175,10 @@ class CloudflareClient:
     def _retrying(self, tally: Tally) -> AsyncRetrying:
         return AsyncRetrying(
             stop=stop_after_attempt(self._settings.max_attempts),
-            retry=retry_if_exception(_is_retryable),
+            retry=retry_if_exception(is_retryable),
             wait=self._wait_s,
             sleep=self._sleep,
-            before_sleep=lambda state: _announce_retry(state, tally, self._watch),
+            before_sleep=lambda state: announce_retry(state, tally, self._watch),
             reraise=True,
         )
 
@@ -271,7 +246,7 @@ class CloudflareClient:
                 allow_redirects=False,
             ) as response:
                 throttle.observe(rate_limits(response.headers))
-                body = await _read_limited(response, question.credential.secrets())
+                body = await read_limited(response, question.credential.secrets())
         except aiohttp.ClientConnectorCertificateError as error:
             raise CertificateRejected(why_distrusted(error.certificate_error)) from error
         except TimeoutError as error:
@@ -282,7 +257,7 @@ class CloudflareClient:
         return question.decode(response.status, response.headers, body)
 
     def _wait_s(self, state: RetryCallState) -> float:
-        return retry_delay_s(_error_of(state), attempt=state.attempt_number, jitter=self._jitter())
+        return retry_delay_s(error_of(state), attempt=state.attempt_number, jitter=self._jitter())
 
 
 async def _send_once(
@@ -299,53 +274,6 @@ async def _send_once(
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise _connection_failed(error) from error
-
-
-async def _read_limited(response: aiohttp.ClientResponse, secrets: Sequence[str]) -> bytes:
-    """Read the body, decompressed, giving up on one that no answer of the API could have."""
-
-    def malformed(message: str) -> MalformedResponse:
-        ray = ray_id(response.headers, secrets)
-        return MalformedResponse(message, status=response.status, ray_id=ray)
-
-    pieces, size = [], 0
-    try:
-        async for piece in response.content.iter_any():
-            pieces.append(piece)
-            size += len(piece)
-            if size > MAX_BODY_BYTES:
-                limit_mib = MAX_BODY_BYTES // 2**20
-                raise malformed(f"the answer is larger than {limit_mib} MiB")
-    except aiohttp.ClientPayloadError as error:
-        # All of it may have come, and yet not be what its Content-Encoding says.
-        if isinstance(error.__cause__, ContentEncodingError):
-            raise malformed("the answer cannot be decompressed") from error
-        raise
-    return b"".join(pieces)
-
-
-def _is_retryable(error: BaseException) -> bool:
-    return isinstance(error, CloudflareError) and error.retryable
-
-
-def _error_of(state: RetryCallState) -> CloudflareError:
-    """Return the error of an attempt that is about to be repeated: only ours are."""
-    return cast("CloudflareError", cast("Future", state.outcome).exception())
-
-
-def _announce_retry(state: RetryCallState, tally: Tally, watch: Watch) -> None:
-    error = _error_of(state)
-    watch.retry_scheduled(error.reason)
-    tally.retries += 1
-    log.warning(
-        "request.retry_scheduled",
-        attempt=state.attempt_number,
-        delay_s=round(state.upcoming_sleep, 3),
-        reason=error.reason,
-        error=str(error),
-        http_status=error.status,
-        cf_ray=error.ray_id,
-    )
 
 
 def _connection_failed(error: BaseException) -> Unavailable:

@@ -10,7 +10,8 @@ from syncer.errors import CloudflareError, ParameterRefused
 
 if TYPE_CHECKING:
     from syncer.account import Account
-    from syncer.cloudflare.client import CloudflareClient, Tally
+    from syncer.cloudflare.client import CloudflareClient
+    from syncer.cloudflare.tally import Tally
     from syncer.cloudflare.walk import WalkSettings
     from syncer.cloudflare.wire import Page
     from syncer.digests import Known

@@ -10,10 +10,10 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
-from syncer.cloudflare.client import Tally
 from syncer.cloudflare.evidence import Evidence
 from syncer.cloudflare.page_size import KNOWN
 from syncer.cloudflare.page_source import PageSource
+from syncer.cloudflare.tally import Tally
 from syncer.digests import NOTHING_KNOWN, Known, PageDigests
 from syncer.errors import (
     AccountNotFound,

@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from html import escape
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from syncer.report.charts import Bar, Series, bars, columns
 from syncer.report.html import Column, cards, paragraph, section, table
@@ -14,24 +14,24 @@ from syncer.report.style import SERIES
 from syncer.report.wording import NOTHING, amount, count, currency, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from syncer.store.report import Open, Origin, Paid, Report
 
 MOST_CURRENCIES: Final = 12
 _ZERO: Final = Decimal(0)
 
+Row = TypeVar("Row", "Open", "Paid", "Origin")
+
 
 def open_amounts(report: Report) -> str:
     """Show what is open, by currency and account."""
-    groups = [(code, list(rows)) for code, rows in groupby(report.open, lambda row: row.currency)]
-    made = (_open_card(number, code, rows) for number, (code, rows) in enumerate(groups))
     return section(
         "open",
         "Open amounts",
         [
             paragraph("What remains to be paid of invoices that are open.", "faint"),
-            *_cards(made, len(groups), "Nothing is open."),
+            *_cards(report.open, _open_card, "Nothing is open."),
         ],
     )
 
@@ -57,8 +57,6 @@ def _open_card(number: int, code: str, rows: Sequence[Open]) -> str:
 
 def spend(report: Report) -> str:
     """Show what was paid, by month of the invoice and account."""
-    groups = [(code, list(rows)) for code, rows in groupby(report.paid, lambda row: row.currency)]
-    made = (_spend_card(number, code, rows) for number, (code, rows) in enumerate(groups))
     otherwise = "; ".join(
         f"{amount(row.amount)} {currency(row.currency)}" for row in report.paid_otherwise
     )
@@ -69,7 +67,7 @@ def spend(report: Report) -> str:
             paragraph(
                 "What was paid of the invoices created in each of the last twelve months.", "faint"
             ),
-            *_cards(made, len(groups), "Nothing was paid."),
+            *_cards(report.paid, _spend_card, "Nothing was paid."),
             *(
                 [paragraph(f"Besides, paid in other months or in none: {otherwise}.")]
                 if otherwise
@@ -189,17 +187,13 @@ def failed_payments(report: Report) -> str:
 
 def origins(report: Report) -> str:
     """Show what was topped up by itself and what by hand."""
-    groups = [
-        (code, list(rows)) for code, rows in groupby(report.origins.rows, lambda row: row.currency)
-    ]
-    made = (_origin_card(number, code, rows) for number, (code, rows) in enumerate(groups))
     more = report.origins.more
     return section(
         "origins",
         "Manual and automatic top-ups",
         [
             paragraph("By what gave rise to the invoice, in the API's words.", "faint"),
-            *_cards(made, len(groups), "There are no invoices."),
+            *_cards(report.origins.rows, _origin_card, "There are no invoices."),
             *([paragraph(f"and {more:,} more", "more")] if more else []),
         ],
     )
@@ -233,11 +227,15 @@ def _account(row: Open) -> str:
     return row.account or f"{row.accounts:,} other account(s)"
 
 
-def _cards(made: Iterable[str], total: int, nothing: str) -> Iterator[str]:
-    if not total:
+def _cards(
+    rows: Sequence[Row], card: Callable[[int, str, Sequence[Row]], str], nothing: str
+) -> Iterator[str]:
+    """Make a card of the rows of each currency, which stand together."""
+    groups = [(code, list(those)) for code, those in groupby(rows, lambda row: row.currency)]
+    if not groups:
         yield paragraph(nothing)
         return
-    shown = [card for card, _ in zip(made, range(MOST_CURRENCIES), strict=False)]
-    yield cards(shown)
-    if total > len(shown):
-        yield paragraph(f"and {total - len(shown):,} more currencies", "more")
+    shown = groups[:MOST_CURRENCIES]
+    yield cards(card(number, code, those) for number, (code, those) in enumerate(shown))
+    if len(groups) > len(shown):
+        yield paragraph(f"and {len(groups) - len(shown):,} more currencies", "more")

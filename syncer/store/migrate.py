@@ -200,8 +200,8 @@ async def migration_connection(database: Database) -> AsyncIterator[AsyncConnect
             # The lock is the transaction's: it ends with that, whatever happens here.
             await conn.execute(_WAIT_FOR_TURN, schema)
             await conn.execute(_LIMIT_WAITS)
-            # CREATE SCHEMA asks for a privilege even where IF NOT EXISTS finds it there.
             await require_utf8(conn)
+            # CREATE SCHEMA asks for a privilege even where IF NOT EXISTS finds it there.
             if not (await conn.execute(_SCHEMA_EXISTS, schema)).scalar_one():
                 await require_schema_creation(conn)
                 await conn.execute(CreateSchema(database.schema))

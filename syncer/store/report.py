@@ -213,7 +213,7 @@ async def read_report(database: Database, names: Mapping[str, str]) -> Report:
         await conn.execute(queries.SNAPSHOT)
         accounts = _accounts(await read_states(conn), names)
         return Report(
-            made_at=(await conn.execute(queries.MADE)).one().made_at,
+            made_at=(await conn.execute(queries.MADE)).scalar_one(),
             where=f"{database.where}, schema {database.schema}",
             accounts=Listing(tuple(accounts[:MOST_ACCOUNTS]), len(accounts)),
             stale_accounts=sum(account.stale for account in accounts),

@@ -13,7 +13,7 @@ from sqlalchemy import text
 # One snapshot for all, so that the figures agree with each other while a sync goes on.
 SNAPSHOT: Final = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
-MADE: Final = text("SELECT now() AS made_at, current_database() AS name")
+MADE: Final = text("SELECT now()")
 
 # The largest accounts by themselves, the others as one line without a name.
 OPEN: Final = text("""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from syncer.cloudflare.client import Tally
+from syncer.cloudflare.tally import Tally
 from syncer.cloudflare.walk import Walk, WalkSettings, walk_account
 from syncer.errors import DatabaseError, Reason, RowsChanged, Superseded
 from syncer.store.invoices import Batch

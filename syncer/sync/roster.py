@@ -12,7 +12,7 @@ import structlog
 
 from syncer.account import Account
 from syncer.cloudflare.accounts import AccountList, list_accounts
-from syncer.cloudflare.client import Tally
+from syncer.cloudflare.tally import Tally
 from syncer.errors import Reason
 from syncer.stop import Stop
 
@@ -55,10 +55,10 @@ class Roster:
         stop: Stop,
     ) -> Called:
         """Find out who there is; what cannot be listed now counts as it was listed last."""
-        lists = await ask_all(client, discoveries, timeout_s=timeout_s, stop=stop)
+        asked = await ask_all(client, discoveries, timeout_s=timeout_s, stop=stop)
         before, self._found = self._found, {}
         undiscovered = []
-        for discovery, listed in zip(discoveries, lists, strict=True):
+        for discovery, listed in asked:
             last = before.get(discovery.key)
             names = _announce(discovery, listed, last)
             if names is None:
@@ -92,14 +92,14 @@ async def ask_all(
     *,
     timeout_s: float,
     stop: Stop | None = None,
-) -> list[AccountList]:
+) -> list[tuple[Discovery, AccountList]]:
     """Ask each discovery, at the same time, for the accounts that its patterns let through."""
     async with asyncio.TaskGroup() as group:
         asking = [
             group.create_task(_ask(client, discovery, timeout_s, stop or Stop()))
             for discovery in discoveries
         ]
-    return [one.result() for one in asking]
+    return [(one, task.result()) for one, task in zip(discoveries, asking, strict=True)]
 
 
 async def _ask(

@@ -10,7 +10,8 @@ import structlog
 from aiohttp import web
 
 from syncer.account import Account, Credential
-from syncer.cloudflare.client import ClientSettings, CloudflareClient, Tally
+from syncer.cloudflare.client import ClientSettings, CloudflareClient
+from syncer.cloudflare.tally import Tally
 from syncer.demo.account import SeenRequest, SimulatedAccount
 from syncer.demo.answers import Settings
 from syncer.demo.budget import Limit

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from syncer.cloudflare.client import ClientSettings, CloudflareClient, Tally
+from syncer.cloudflare.client import ClientSettings, CloudflareClient
+from syncer.cloudflare.tally import Tally
 from syncer.config import trusted_authorities
 from syncer.errors import CertificateRejected
 from tests.certificates import HOST, Authority, authority, tls_front

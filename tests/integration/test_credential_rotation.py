@@ -4,7 +4,8 @@ import gc
 import pytest
 
 from syncer.account import Account, Credential
-from syncer.cloudflare.client import ClientSettings, Tally
+from syncer.cloudflare.client import ClientSettings
+from syncer.cloudflare.tally import Tally
 from syncer.cloudflare.throttle import Throttle
 from syncer.demo.faults import Fault, Throttled
 from syncer.errors import RateLimited

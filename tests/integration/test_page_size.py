@@ -8,9 +8,10 @@ import pytest
 import structlog
 
 from syncer.account import Account, Credential
-from syncer.cloudflare.client import ClientSettings, Tally
+from syncer.cloudflare.client import ClientSettings
 from syncer.cloudflare.page_size import ASK_AGAIN_S
 from syncer.cloudflare.page_source import PageSource
+from syncer.cloudflare.tally import Tally
 from syncer.cloudflare.walk import WalkSettings
 from syncer.demo.account import SimulatedAccount
 from syncer.demo.answers import Settings

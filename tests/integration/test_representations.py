@@ -9,7 +9,7 @@ import pytest
 
 from syncer.account import Account, Credential
 from syncer.app import open_client
-from syncer.cloudflare.client import Tally
+from syncer.cloudflare.tally import Tally
 from syncer.config import load
 from syncer.errors import CloudflareError, DatabaseError
 from syncer.store.engine import Database

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncer.cloudflare.client import Tally
+from syncer.cloudflare.tally import Tally
 from syncer.cloudflare.walk import Walk
 from syncer.errors import CloudflareError, RateLimited, Reason, Unavailable
 from syncer.store.journal import AccountStatus, RunStatus
