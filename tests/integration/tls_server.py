@@ -65,7 +65,9 @@ class TlsServer:
         self._run("pg_ctl", "restart", "--wait", "--mode=immediate")
 
     def start(self) -> None:
-        self._run("initdb", "--username=postgres", "--no-sync", "--pwfile=../password")
+        # Whatever the locale here is: no other encoding is accepted.
+        encoding = ("--encoding=UTF8", "--locale=C")
+        self._run("initdb", "--username=postgres", "--no-sync", "--pwfile=../password", *encoding)
         data = self.home / "data"
         (data / "pg_hba.conf").write_text(_HBA)
         self._install(self.authority.for_host())
