@@ -129,10 +129,11 @@ SELECT account_id FROM state
 class AccountRecord:
     """The outcome of one account in one run.
 
-    `started_at` is what `Locks.try_account` told (None: never begun). `requests` counts those that
-    failed too, `fetched` the distinct records, rejected ones included; `inserted` to `rejected`
-    are the merge's. `error_kind` is the stable word for the error behind the outcome, which may not
-    be the `reason` (rate_limited behind a timeout), `error` one line that is safe to store.
+    `started_at` is when the walk began by the database's clock, after the account was locked
+    (None: never begun). `requests` counts those that failed too, `fetched` the distinct records,
+    rejected ones included; `inserted` to `rejected` are the merge's. `error_kind` is the stable
+    word for the error behind the outcome, which may not be the `reason` (rate_limited behind a
+    timeout), `error` one line that is safe to store.
     """
 
     run_id: UUID
@@ -242,7 +243,7 @@ async def fence_account(
 ) -> PreviousState:
     """Lock the account's state row until the transaction ends, making it where there is none.
 
-    `started_at` is what `Locks.try_account` told. Raises Superseded when a walk that began later is
+    `started_at`: see AccountRecord. Raises Superseded when a walk that began later is
     stored already: this one lost its lock meanwhile, and must not overwrite what is newer.
     """
     state = await _FENCE.fetch_one(conn, account_id=account_id, started_at=started_at)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from datetime import datetime
-from functools import partial
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from syncer.errors import DatabaseError
 from syncer.store.failures import DRIVER_ERRORS, translated_errors
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     import asyncpg
 
     from syncer.store.engine import Database
-
-_Answer = TypeVar("_Answer")
 
 # What is locked, as text for format(): advisory locks count for the whole database, so it holds the
 # schema as well as the name.
@@ -58,12 +54,6 @@ _TRY_ACCOUNT = f"SELECT WHERE pg_try_advisory_lock({_LOCK})"
 _TAKEN = "SELECT 1"
 
 _RELEASE_ACCOUNT = f"SELECT pg_advisory_unlock({_LOCK})"
-
-# Asked by COPY, which travels by the simple protocol, in one message. Any other statement with an
-# answer stays open, and its snapshot with it, until the next one.
-_CLOCK = (
-    "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')"
-)
 
 _ANSWER_TIMEOUT_S = 15.0
 # Short, because leaving is part of a drain, which has ten seconds in all.
@@ -115,19 +105,19 @@ class Locks:
 
     async def hold_run(self, run_id: UUID) -> None:
         """Show the others, until exit, that this run's process is alive; before `begin_run`."""
-        await self._ask(partial(self._execute, _HOLD_RUN, RUN_KEY, str(run_id)))
+        await self._ask(_HOLD_RUN, RUN_KEY, str(run_id))
         self._run_id = run_id
 
-    async def try_account(self, account_id: str) -> datetime | None:
-        """Take the account, and tell when by the database's clock; None: another session has it.
+    async def try_account(self, account_id: str) -> bool:
+        """Take the account; False: another session has it.
 
         The same session would get it twice, so a run asks no more once it has it.
         """
-        return await self._ask(partial(self._try_account, account_id))
+        return await self._ask(_TRY_ACCOUNT, _ACCOUNT_KEY, account_id) == _TAKEN
 
     async def release_account(self, account_id: str) -> None:
         """Let another session have the account."""
-        await self._ask(partial(self._execute, _RELEASE_ACCOUNT, _ACCOUNT_KEY, account_id))
+        await self._ask(_RELEASE_ACCOUNT, _ACCOUNT_KEY, account_id)
 
     async def _connect(self) -> asyncpg.Connection:
         connection = await self._database.connect(answer_timeout_s=_ANSWER_TIMEOUT_S)
@@ -139,30 +129,21 @@ class Locks:
             raise
         return connection
 
-    async def _ask(self, question: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    async def _ask(self, query: str, key: str, name: str) -> str:
         async with self._mutex:
             with suppress(DatabaseError):
-                return await question()
+                return await self._execute(query, key, name)
             # Whatever it was, the transaction is over.
             await self._reconnect()
-            return await question()
-
-    async def _try_account(self, account_id: str) -> datetime | None:
-        if await self._execute(_TRY_ACCOUNT, _ACCOUNT_KEY, account_id) != _TAKEN:
-            return None
-        answer = bytearray()
-
-        async def take(received: bytes) -> None:
-            answer.extend(received)
-
-        # Not the first question after a pause: where the connection was lost meanwhile, and the
-        # driver has not seen all of it, a COPY of its leaves a complaint in the log.
-        with translated_errors(self._database.where):
-            await self._connection.copy_from_query(_CLOCK, output=take)
-        return datetime.fromisoformat(answer.decode().rstrip())
+            return await self._execute(query, key, name)
 
     async def _execute(self, query: str, key: str, name: str) -> str:
-        """Return what the server says it did, with the number of rows."""
+        """Return what the server says it did, with the number of rows.
+
+        A statement whose rows are fetched stays open, and its snapshot with it, until the next one.
+        And a COPY leaves a complaint in the log where the connection was lost before it, and the
+        driver has not seen all of that yet.
+        """
         schema = self._database.schema
         query = query.format(key=_literal(key), schema=_literal(schema), name=_literal(name))
         with translated_errors(self._database.where):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import msgspec
 from sqlalchemy import text
 
 from syncer.digests import NOTHING_KNOWN, VERSION, Known, PageDigests
-from syncer.errors import RowsChanged
+from syncer.errors import DatabaseError, RowsChanged
 from syncer.store.invoices import MergeCounts, merge_invoices
 from syncer.store.statements import Statement
 
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 # Digests are about the rows as the walk left them. When one of those is changed or deleted, by
 # whatever hand, a trigger sets the version to 0; one that was added shows in their number.
 _READ = Statement("""
-SELECT run_id, compared_at, settled, pages
-FROM account_digests
-WHERE account_id = cast(:account_id AS text)
+SELECT now() AS read_at, run_id, compared_at, settled, pages
+FROM (VALUES (1)) AS always LEFT JOIN account_digests
+    ON account_id = cast(:account_id AS text)
     AND version = cast(:version AS int)
     AND compared_at BETWEEN now() - cast(:longest AS interval) AND now()
     AND invoices = (SELECT count(*) FROM invoices WHERE account_id = cast(:account_id AS text))
@@ -99,20 +100,25 @@ class StoredWalk:
         return self.settled and not anew and self.known.is_all_of(batch.digests)
 
 
-async def read_walk(conn: AsyncConnection, account_id: str, *, longest: timedelta) -> StoredWalk:
-    """Return what is known of the account's stored invoices.
+async def read_walk(
+    conn: AsyncConnection, account_id: str, *, longest: timedelta
+) -> tuple[datetime, StoredWalk]:
+    """Return when the transaction began, and what was known of the account's stored invoices.
 
     Nothing, where everything was last compared more than `longest` ago, or rows were changed,
     deleted or added by others: then everything is to be decoded and compared.
     """
-    row = await _READ.fetch_one(conn, account_id=account_id, version=VERSION, longest=longest)
+    values = {"account_id": account_id, "version": VERSION, "longest": longest}
+    row = await _READ.fetch_one(conn, **values)
     if row is None:
-        return StoredWalk()
-    try:
-        pages = _pages.decode(row["pages"])
-    except msgspec.DecodeError:
-        return StoredWalk()  # somebody has emptied them; a crash would come again at each sync
-    return StoredWalk(Known(pages), row["run_id"], row["compared_at"], row["settled"])
+        raise DatabaseError("PostgreSQL did not tell the time")
+    known = StoredWalk()
+    if row["pages"] is not None:
+        # Where somebody has emptied them, a crash would come again at each sync.
+        with suppress(msgspec.DecodeError):
+            pages = Known(_pages.decode(row["pages"]))
+            known = StoredWalk(pages, row["run_id"], row["compared_at"], row["settled"])
+    return row["read_at"], known
 
 
 async def store_walk(

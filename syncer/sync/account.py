@@ -91,35 +91,39 @@ class AccountSync:
     async def _sync(self, account: Account) -> AccountRecord | None:
         if self.stop.requested:
             return self.recorder.leave_out(account, Reason.INTERRUPTED)
-        started_at = None
         try:
-            started_at = await self.locks.try_account(account.id)
-            if started_at is None:
+            if not await self.locks.try_account(account.id):
                 return None
             try:
-                return await self._sync_locked(account, started_at)
+                return await self._sync_locked(account)
             finally:
                 # The run's end lets go of it in any case.
                 if not self.stop.requested:
                     with suppress(DatabaseError):
                         await self.locks.release_account(account.id)
         except DatabaseError as error:
-            return self.recorder.postpone(account, error, started_at)
+            return self.recorder.postpone(account, error)
 
-    async def _sync_locked(self, account: Account, started_at: datetime) -> AccountRecord:
+    async def _sync_locked(self, account: Account) -> AccountRecord:
         self.observer.account_started(account)
         if self.stop.requested:
             return self.recorder.leave_out(account, Reason.INTERRUPTED)
+        found = await repeat(partial(self._look, account), sleep=self.stop.pause)
+        if found is None:
+            return await self.recorder.note(account, plain_outcome("skipped", Reason.FRESH))
+        started_at, last = found
         try:
-            last = await repeat(partial(self._look, account), sleep=self.stop.pause)
-            if last is None:
-                return await self.recorder.note(account, plain_outcome("skipped", Reason.FRESH))
             return await self._sync_stale(account, started_at, last)
         except Superseded:
             return await self.recorder.note(account, plain_outcome("skipped", Reason.LOCKED))
+        except DatabaseError as error:
+            return self.recorder.postpone(account, error, started_at)
 
-    async def _look(self, account: Account) -> StoredWalk | None:
-        """Tell what the account's invoices are stored from; None: it was walked for this tick."""
+    async def _look(self, account: Account) -> tuple[datetime, StoredWalk] | None:
+        """Tell what time it is by the database's clock, and what the account is stored from.
+
+        None: it was walked for this tick.
+        """
         tick = self.recorder.tick
         async with self.database.transaction() as conn:
             walked = None if tick is None else await last_walk(conn, account.id)

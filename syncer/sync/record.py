@@ -104,7 +104,7 @@ class Recorder:
         return self.record_of(account, plain_outcome("skipped", reason))
 
     def postpone(
-        self, account: Account, error: DatabaseError, started_at: datetime | None
+        self, account: Account, error: DatabaseError, started_at: datetime | None = None
     ) -> AccountRecord:
         """Keep a failure that could not even be recorded for the end of the run."""
         outcome = plain_outcome("failed", Reason.STORAGE, str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -14,6 +15,7 @@ from syncer.invoice import Invoice
 from syncer.store.invoices import Batch, MergeCounts, merge_invoices
 from syncer.store.journal import fence_account
 from syncer.store.locks import Locks
+from syncer.store.walks import read_walk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -66,9 +68,9 @@ async def merge(
     """Merge as a sync does: in a transaction that holds the account."""
     batch = Batch(rows, rejections, None if listed is None else frozenset(listed))
     async with Locks(database) as locks:
-        started_at = await locks.try_account(account_id)
-        assert started_at is not None
+        assert await locks.try_account(account_id)
         async with database.transaction() as conn:
+            started_at, _ = await read_walk(conn, account_id, longest=timedelta())
             await fence_account(conn, account_id, started_at)
             return await merge_invoices(conn, account_id, run_id or uuid4(), batch)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.integration.running import Site
 
 # Lock and unlock; begin, two looks, commit; begin, fence, digests, record, commit.
-ROUND_TRIPS = 3 + 4 + 5
+ROUND_TRIPS = 2 + 4 + 5
 
 
 def round_trips(traffic: Traffic) -> int:

@@ -24,7 +24,7 @@ async def test_a_scheduled_run_takes_over_what_another_process_lets_go_of(here: 
     here.add("free", 60)
     with structlog.testing.capture_logs() as events:
         async with asyncio.TaskGroup() as group, Locks(here.database) as rival:
-            assert await rival.try_account(here.accounts["held"].id) is not None
+            assert await rival.try_account(here.accounts["held"].id)
             run = group.create_task(here.run(trigger="schedule", tick=TICK))
             await until_logged(events, "run.waiting")
             assert await here.rows("SELECT account_id FROM sync_state") == [
@@ -66,9 +66,9 @@ async def test_one_account_that_is_taken_over_keeps_no_other_waiting(here: Site)
     ids = {name: account.id for name, account in here.accounts.items()}
     with structlog.testing.capture_logs() as events:
         async with asyncio.TaskGroup() as group, Locks(here.database) as second:
-            assert await second.try_account(ids["quick"]) is not None
+            assert await second.try_account(ids["quick"])
             async with Locks(here.database) as first:
-                assert await first.try_account(ids["slow"]) is not None
+                assert await first.try_account(ids["slow"])
                 run = group.create_task(here.run(trigger="schedule", tick=TICK))
                 await until_logged(events, "run.waiting")
             async with asyncio.timeout(20):
@@ -97,7 +97,7 @@ async def test_the_question_of_freshness_is_asked_again(here: Site, database_dsn
 async def test_nobody_waits_longer_than_the_schedule_allows(here: Site) -> None:
     here.add("production", 3)
     async with Locks(here.database) as rival:
-        assert await rival.try_account(here.accounts["production"].id) is not None
+        assert await rival.try_account(here.accounts["production"].id)
         result = await here.run(trigger="schedule", tick=TICK, next_is_due=lambda: True)
     assert of(result, "production").reason is Reason.LOCKED
     assert here.api.requests == []

@@ -21,7 +21,7 @@ COUNTS = "pages, requests, retries, fetched, inserted, updated, unchanged, missi
 async def test_an_account_in_other_hands_is_skipped(here: Site) -> None:
     here.add("production", 3)
     async with Locks(here.database) as rival:
-        assert await rival.try_account(here.accounts["production"].id) is not None
+        assert await rival.try_account(here.accounts["production"].id)
         result = await here.run()
     record = of(result, "production")
     assert (record.status, record.reason, result.well) == ("skipped", Reason.LOCKED, True)
