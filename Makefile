@@ -15,6 +15,9 @@ STORE      = tests/migrations $(wildcard tests/integration/test_store_*.py) \
              tests/integration/test_odd_records.py
 VERSION    = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' syncer/__init__.py)
 
+# Each of the thousand processes that the tests start would compile the program again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 

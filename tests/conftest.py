@@ -19,6 +19,7 @@ from syncer.demo.postgres import EmbeddedPostgres
 from syncer.store.engine import Database
 from syncer.store.migrate import upgrade
 from tests.integration.roles import owned_database
+from tests.places import quickest
 from tests.servers import OwnServer, administer, dsn_of, migrated_cluster, own_server
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     the one that the server runs as where the tests run as root.
     """
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        directory = tempfile.mkdtemp(prefix="syncer-tests-")
+        directory = tempfile.mkdtemp(prefix="syncer-tests-", dir=quickest())
         os.environ[SERVER_DIRECTORY] = directory
         config.add_cleanup(lambda: shutil.rmtree(directory))
 

@@ -8,10 +8,8 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -21,9 +19,11 @@ from alembic.script import ScriptDirectory
 from syncer.demo.postgres import EmbeddedPostgres
 from syncer.store.engine import Database
 from syncer.store.migrate import migration_config, upgrade
+from tests.places import server_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 LEDGER = "ledger"
 
@@ -84,9 +84,8 @@ class OwnServer:
 @contextmanager
 def migrated_cluster() -> Iterator[Path]:
     """A stopped cluster with a migrated database, to be copied: making one takes a second."""
-    # Not below pytest's directory, from which the account that the server runs as is barred.
-    with tempfile.TemporaryDirectory(prefix="syncer-cluster-") as path:
-        home = Path(path, "db")
+    with server_place("syncer-cluster-") as place:
+        home = place / "db"
 
         async def migrate(dsn: str) -> None:
             database = Database(dsn)
@@ -103,8 +102,8 @@ def migrated_cluster() -> Iterator[Path]:
 @contextmanager
 def own_server(cluster: Path, *settings: str, standby: bool = False) -> Iterator[OwnServer]:
     """Start a copy of the cluster, with lines of postgresql.conf of its own."""
-    with tempfile.TemporaryDirectory(prefix="syncer-server-") as path:
-        home = Path(path, "db")
+    with server_place("syncer-server-") as place:
+        home = place / "db"
         subprocess.run(["/bin/cp", "-a", cluster, home], check=True)
         with (home / "data/postgresql.conf").open("a") as configuration:
             configuration.writelines(f"{line}\n" for line in settings)

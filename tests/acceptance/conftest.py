@@ -1,15 +1,15 @@
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.acceptance.program import Program, program
+from tests.places import server_place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -28,9 +28,13 @@ async def fresh_syncer(tmp_path: Path, empty_dsn: str) -> AsyncIterator[Program]
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory for an embedded server, which runs as another account where the tests are root's.
+    """A directory for an embedded server."""
+    with server_place("syncer-embedded-") as path:
+        yield path
 
-    Not below pytest's own directory, from which every start of pytest bars other accounts.
-    """
-    with tempfile.TemporaryDirectory(prefix="syncer-embedded-") as path:
-        yield Path(path)
+
+@pytest.fixture
+async def embedding_syncer(place: Path) -> AsyncIterator[Program]:
+    """The program in a directory in which it may make its own server."""
+    async with program(place, "") as made:
+        yield made

@@ -37,6 +37,7 @@ async def behind_tls(syncer: Program, certificate: trustme.LeafCert) -> AsyncIte
         yield
 
 
+@pytest.mark.slow
 async def test_without_its_authority_the_api_is_unavailable_and_asked_once(
     syncer: Program, trusted: Authority
 ) -> None:

@@ -247,7 +247,10 @@ async def test_status_shows_what_each_account_is_complete_as_of(syncer: Program)
     assert " ".join(header).strip() in re.sub(" +", " ", read("README.md"))
 
 
-async def test_a_token_and_an_account_in_the_environment_are_enough(syncer: Program) -> None:
+async def test_a_token_and_an_account_in_the_environment_are_enough(
+    embedding_syncer: Program,
+) -> None:
+    syncer = embedding_syncer
     account = syncer.add("production", 60)
     environment = {
         "CLOUDFLARE_API_TOKEN": "token-of-production",
@@ -262,7 +265,10 @@ async def test_a_token_and_an_account_in_the_environment_are_enough(syncer: Prog
 
 
 @pytest.mark.slow
-async def test_two_processes_share_the_embedded_database(syncer: Program) -> None:
+async def test_two_processes_share_the_embedded_database(
+    embedding_syncer: Program,
+) -> None:
+    syncer = embedding_syncer
     account = syncer.add("production", 60)
     environment = {
         "CLOUDFLARE_API_TOKEN": "token-of-production",

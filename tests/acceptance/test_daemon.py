@@ -284,6 +284,7 @@ async def test_rows_of_an_account_outlive_its_configuration(syncer: Program) -> 
     ]
 
 
+@pytest.mark.slow
 async def test_it_deletes_old_runs_where_it_is_asked_to(syncer: Program) -> None:
     syncer.add("production", 3)
     assert (await syncer.run("sync")).code == 0

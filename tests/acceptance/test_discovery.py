@@ -89,6 +89,7 @@ async def test_sync_finds_by_name_by_id_and_says_what_there_is(finder: Finder) -
     assert "there are: prod-a, prod-b" in unknown.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_other", [False, True])
 async def test_nobody_found_is_no_success(finder: Finder, with_other: bool) -> None:
     finder.syncer.api.listing.powerless = {TOKEN}
@@ -108,6 +109,7 @@ async def test_nobody_found_is_no_success(finder: Finder, with_other: bool) -> N
         assert mine.code == 0, mine.stderr
 
 
+@pytest.mark.slow
 async def test_a_report_marks_nobody_who_is_found(finder: Finder) -> None:
     synced = await finder.syncer.run_bare(*finder.config, "sync")
     assert synced.code == 0, synced.stderr
@@ -136,6 +138,7 @@ async def test_check_tries_each(finder: Finder) -> None:
     assert "discover[0]: the API rejects the request (HTTP 400, code 1001)" in refused.stdout
 
 
+@pytest.mark.slow
 async def test_a_rotated_token_finds_and_reads_from_the_next_run_on(finder: Finder) -> None:
     finder.syncer.settings["schedule"] = {"every": "1s"}
     token = finder.syncer.directory / "token"

@@ -86,6 +86,7 @@ async def test_it_counts_what_a_run_did_and_shows_how_accounts_stand(
     assert "token-of" not in found.text
 
 
+@pytest.mark.slow
 async def test_waits_for_the_budget_are_counted(syncer: Program, port: int) -> None:
     syncer.add("production", 120)
     syncer.settings["cloudflare.rate_limit"] = {"requests": 2, "per": "1s"}

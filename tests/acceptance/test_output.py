@@ -34,6 +34,7 @@ async def run_in_shell(syncer: Program, arguments: str, redirection: str) -> Fin
     return Finished(process.returncode, stdout.decode(), stderr.decode())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("redirection", ["| true", ">&-", "2>&-", ">&- 2>&-", "2>/dev/full"])
 async def test_nobody_reads_what_it_prints(syncer: Program, redirection: str) -> None:
     syncer.add("production", 3)
@@ -42,6 +43,7 @@ async def test_nobody_reads_what_it_prints(syncer: Program, redirection: str) ->
         assert (finished.code, finished.stderr) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("redirection", ["| true", ">&-"])
 async def test_the_exit_code_is_the_commands_own_whoever_reads(
     syncer: Program, redirection: str
@@ -82,6 +84,7 @@ async def test_an_interrupt_is_one_line(syncer: Program) -> None:
     assert (process.process.returncode, stderr) == (1, b"syncer: interrupted\n")
 
 
+@pytest.mark.slow
 async def test_a_name_that_the_terminal_cannot_show(syncer: Program) -> None:
     syncer.add("office", 3)
     path = syncer.config
@@ -142,6 +145,7 @@ async def test_health_with_a_broken_configuration(syncer: Program) -> None:
     assert "health.max_age" in broken.stderr
 
 
+@pytest.mark.slow
 async def test_an_address_that_cannot_be_listened_on(syncer: Program) -> None:
     syncer.add("production", 3)
     syncer.settings["schedule"] = {"run_on_start": False}

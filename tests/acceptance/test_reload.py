@@ -5,6 +5,7 @@ import signal
 from contextlib import suppress
 
 import asyncpg
+import pytest
 
 from syncer.demo.account import SeenRequest
 from syncer.demo.faults import Hang
@@ -85,6 +86,7 @@ async def test_a_run_under_way_ends_as_it_began(syncer: Program) -> None:
         await daemon.stop(signal.SIGTERM)
 
 
+@pytest.mark.slow
 async def test_it_does_no_harm_while_draining(syncer: Program) -> None:
     syncer.add("first", 3).script = lambda _nth, _seen: Hang(None)
     async with syncer.running("run") as daemon:
@@ -100,6 +102,7 @@ async def test_it_does_no_harm_while_draining(syncer: Program) -> None:
     assert daemon.names[-1] == "daemon.stopped"
 
 
+@pytest.mark.slow
 async def test_it_does_no_harm_at_the_start(fresh_syncer: Program) -> None:
     fresh_syncer.add("first", 3)
     async with fresh_syncer.running("run") as daemon:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import pytest
 
 from syncer.demo.invoices import make_history, settled
 from syncer.report.wording import NOTHING
@@ -149,6 +150,7 @@ async def test_the_file_says_what_the_database_says_and_refers_to_nothing(syncer
     assert read_page(to_stdout.stdout).tables.keys() == page.tables.keys()
 
 
+@pytest.mark.slow
 @needs_chromium
 async def test_a_browser_reads_the_same_figures_and_asks_nobody(syncer: Program) -> None:
     await fill(syncer)
@@ -169,6 +171,7 @@ async def test_a_browser_reads_the_same_figures_and_asks_nobody(syncer: Program)
         ]
 
 
+@pytest.mark.slow
 async def test_an_older_report_stays_where_a_new_one_cannot_be_made(syncer: Program) -> None:
     old = syncer.directory / "syncer-report.html"
     old.write_text("old")

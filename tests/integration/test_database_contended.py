@@ -156,6 +156,7 @@ async def limited(database_dsn: str) -> AsyncIterator[str]:
         await admin.execute(f"DROP ROLE {role}")
 
 
+@pytest.mark.slow
 async def test_a_role_with_two_connections_stores_everything_and_with_one_nothing(
     here: Site, database_dsn: str, limited: str, events: Events
 ) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import pytest
 
 from syncer.demo.story import STORY_NOW
 from syncer.store.tables import metadata
@@ -41,6 +42,7 @@ async def fill_by_command(*arguments: str) -> tuple[int | None, str]:
     return process.returncode, errors.decode()
 
 
+@pytest.mark.slow
 async def test_the_story_is_the_same_each_time(filled_dsn: str, empty_dsn: str) -> None:
     code, errors = await fill_by_command(empty_dsn)
     assert (code, errors) == (0, "")

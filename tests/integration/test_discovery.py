@@ -199,6 +199,7 @@ async def test_a_stop_ends_it(world: World) -> None:
     assert events[0]["reason"] == "interrupted"
 
 
+@pytest.mark.slow
 async def test_a_throttled_list_is_asked_again_after_its_time(world: World) -> None:
     world.add(1)
     world.api.listing.script = lambda nth, _seen: Throttled(7) if nth == 1 else None

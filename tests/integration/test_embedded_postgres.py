@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ import pytest
 from syncer.demo.cluster import Cluster
 from syncer.demo.postgres import EmbeddedPostgres
 from syncer.errors import EmbeddedPostgresError
+from tests.places import server_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,18 +48,18 @@ with EmbeddedPostgres(Path(sys.argv[1])):
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A short path of its own: pytest takes the traverse permission off its directories again."""
-    with tempfile.TemporaryDirectory(prefix="epg-") as path:
-        yield Path(path)
+    """A short path of its own."""
+    with server_place("epg-") as path:
+        yield path
 
 
 @pytest.fixture(scope="module")
 def template() -> Iterator[Path]:
     """A cluster that was made and stopped, to be copied: making one takes a second."""
-    with tempfile.TemporaryDirectory(prefix="epg-") as path:
-        with EmbeddedPostgres(Path(path, "db")):
+    with server_place("epg-") as path:
+        with EmbeddedPostgres(path / "db"):
             pass
-        yield Path(path, "db")
+        yield path / "db"
 
 
 def copied(template: Path, place: Path) -> Path:

@@ -66,6 +66,7 @@ async def in_real_time(
         await client.close()
 
 
+@pytest.mark.slow
 async def test_a_long_throttle_stops_its_credential_alone_until_the_deadline(here: Site) -> None:
     waits = Waits()
     # In this order: the third account's turn comes when the second is done.
@@ -127,6 +128,7 @@ def told(record: AccountRecord) -> tuple[object, ...]:
     return record.status, record.error_kind, record.http_status, record.inserted
 
 
+@pytest.mark.slow
 async def test_a_deadline_tells_of_what_is_waited_for_and_not_of_what_was_mended(
     here: Site,
 ) -> None:

@@ -135,7 +135,10 @@ def stage(here: Site) -> Stage:
 
 
 @pytest.mark.thorough
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=settings().max_examples // 3,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(story=stories())
 async def test_whatever_moves_the_tables_agree_with_what_was_served(
     stage: Stage, story: Story

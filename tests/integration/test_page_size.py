@@ -126,6 +126,7 @@ async def test_what_has_nothing_to_do_with_the_size_is_not_asked_again() -> None
         assert asked(world) == [(1, 1000)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "client"),
     [(EdgeError(524), TWO_TRIES), (Flood(17 * 2**20), TWO_TRIES), (Hang(), ONE_SHORT_TRY)],

@@ -7,13 +7,13 @@ import pwd
 import shutil
 import socket
 import subprocess
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.certificates import HOST, Authority, authority
+from tests.places import server_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,8 +123,7 @@ def _owner() -> pwd.struct_passwd:
 
 @contextmanager
 def tls_server(binaries: Path) -> Iterator[TlsServer]:
-    with tempfile.TemporaryDirectory(prefix="syncer-tls-") as directory:
-        home = Path(directory)
+    with server_place("syncer-tls-") as home:
         home.chmod(0o755)
         (home / "data").mkdir(mode=0o700)
         (home / "password").write_text(PASSWORD)

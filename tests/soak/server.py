@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
 from syncer.demo.postgres import EmbeddedPostgres
+from tests.places import server_place
 from tests.servers import dsn_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 Row = dict[str, Any]
 
@@ -93,12 +93,9 @@ class Server:
 
 @asynccontextmanager
 async def soak_server() -> AsyncIterator[Server]:
-    """Start a server in a directory of its own, which is removed afterwards.
-
-    Not below pytest's directory, which other accounts cannot enter, such as the server's.
-    """
-    with tempfile.TemporaryDirectory(prefix="syncer-soak-") as directory:
-        server = Server(Path(directory))
+    """Start a server in a directory of its own, which is removed afterwards."""
+    with server_place("syncer-soak-") as directory:
+        server = Server(directory)
         await server.start()
         try:
             await server.create_database()
