@@ -30,7 +30,7 @@ SERVER_DIRECTORY = "SYNCER_TEST_SERVER_DIRECTORY"
 
 # The same examples in every quick run; new ones, and many more, in the long run (make test-long).
 hypothesis.settings.register_profile(
-    "quick", derandomize=True, max_examples=200, deadline=None, database=None
+    "quick", derandomize=True, max_examples=100, deadline=None, database=None
 )
 hypothesis.settings.register_profile(
     "long", max_examples=5000, deadline=None, print_blob=True, database=None

@@ -41,7 +41,7 @@ def told_by(raw: bytes) -> Any:
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @settings(
     # Each one is two syncs of a new account, of many records.
-    max_examples=settings().max_examples // 15,
+    max_examples=settings().max_examples // 8,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(raw=st.lists(elements, min_size=20, max_size=50), has_rows=st.booleans())

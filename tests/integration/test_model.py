@@ -136,7 +136,7 @@ def stage(here: Site) -> Stage:
 
 @pytest.mark.thorough
 @settings(
-    max_examples=settings().max_examples // 3,
+    max_examples=settings().max_examples // 2,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(story=stories())

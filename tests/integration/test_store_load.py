@@ -207,7 +207,7 @@ ENDS = (TIMES[0].replace(tzinfo=None), TIMES[-1].replace(tzinfo=None))
 
 @pytest.mark.thorough
 @settings(
-    max_examples=settings().max_examples // 10,
+    max_examples=settings().max_examples // 5,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(rows=any_invoices())
