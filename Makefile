@@ -10,7 +10,7 @@ BIN       := .venv/bin
 PY        := $(BIN)/python
 LOCKED    := .venv/.locked
 INSTALLED := .venv/.installed
-PYTEST     = $(PY) -m pytest --numprocesses $(WORKERS) --dist worksteal
+PYTEST     = $(PY) -m pytest --numprocesses $(WORKERS) --dist load --maxschedchunk 2
 STORE      = tests/migrations $(wildcard tests/integration/test_store_*.py) \
              tests/integration/test_odd_records.py
 VERSION    = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' syncer/__init__.py)

@@ -50,6 +50,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(directory))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what takes long first: whatever came last, all workers but one would wait for."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def server_dsn() -> Iterator[str]:
     """A superuser's way to a server: SYNCER_TEST_DATABASE_URL, or one that is embedded.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.crashes.points import Act, Point
     from tests.crashes.scenario import Scenario
 
-STRIDE = 53
+STRIDE = 97
 # Relations, and the revisions that are recorded.
 Schema: TypeAlias = tuple[list[str], list[str]]
 NOTHING: Schema = ([], [])
