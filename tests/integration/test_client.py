@@ -1,7 +1,6 @@
 import asyncio
 import gzip
 import ssl
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,7 @@ from aiohttp import web
 from syncer.account import Account, Credential
 from syncer.cloudflare.client import ClientSettings, CloudflareClient
 from syncer.cloudflare.tally import Tally
-from syncer.demo.account import SeenRequest, SimulatedAccount
-from syncer.demo.answers import Settings
-from syncer.demo.budget import Limit
+from syncer.demo.account import SimulatedAccount
 from syncer.demo.faults import (
     Answer,
     Cut,
@@ -33,35 +30,13 @@ from syncer.errors import (
     CertificateRejected,
     CloudflareError,
     MalformedResponse,
-    RateLimited,
     Unavailable,
 )
-from tests.integration.walking import ACCOUNT, ACCOUNT_ID, World, walking
+from tests.integration.asking import QUERY, failing, fetch, play
+from tests.integration.walking import ACCOUNT, ACCOUNT_ID, walking
 
 TLS = Path(__file__).parents[1] / "tls"
-QUERY = {"type": "all", "page": "1", "per_page": "50"}
 QUICK = ClientSettings(base_url="", user_agent="syncer/test", request_timeout_s=2.0, max_attempts=3)
-
-
-async def fetch(world: World, account: Account = ACCOUNT, tally: Tally | None = None) -> int:
-    page = await world.client.fetch_page(account, QUERY, tally or Tally())
-    return len(page.records)
-
-
-async def failing(world: World, account: Account = ACCOUNT) -> tuple[CloudflareError, Tally]:
-    tally = Tally()
-    with pytest.raises(CloudflareError) as caught:
-        await fetch(world, account, tally)
-    return caught.value, tally
-
-
-def play(world: World, faults: Sequence[Fault | None]) -> None:
-    """Give the first requests these faults, one each, and the rest none."""
-
-    def script(nth: int, _seen: SeenRequest) -> Fault | None:
-        return faults[nth - 1] if nth <= len(faults) else None
-
-    world.account.script = script
 
 
 async def test_a_request_says_who_asks_and_what_it_takes() -> None:
@@ -244,74 +219,6 @@ async def test_a_body_that_cannot_be_decompressed_is_no_trouble_of_the_network(b
         )
         assert (error.status, error.ray_id) == (200, world.api.requests[2].ray_id)
         assert (tally.requests, tally.retries) == (3, 2)
-
-
-@pytest.mark.parametrize(
-    ("headers", "slept"),
-    [
-        ({"Retry-After": "300"}, [300.0]),
-        ({"Retry-After": "3"}, [3.0]),
-        ({"Retry-After": "soon"}, [0.25, 0.25]),
-        ({"Retry-After": None}, [0.25, 0.25]),
-        (
-            {
-                "Retry-After": "Sun, 22 Nov 2026 10:00:30 GMT",
-                "Date": "Sun, 22 Nov 2026 10:00:00 GMT",
-            },
-            [30.0],
-        ),
-    ],
-)
-async def test_a_throttled_request_waits_as_long_as_it_is_told(
-    headers: dict[str, str | None], slept: list[float]
-) -> None:
-    async with walking(3) as world:
-        play(world, [Answer(429, b"", headers | {"Ratelimit": None})])
-        assert await fetch(world) == 3
-        assert sum(world.clock.slept) == pytest.approx(sum(slept), abs=0.3)
-        assert world.clock.slept[0] == slept[0]
-
-
-async def test_a_block_holds_the_whole_credential_and_nobody_else() -> None:
-    client = ClientSettings(base_url="", user_agent="t", max_attempts=1)
-    async with walking(3, client=client) as world:
-        sharing = SimulatedAccount("b" * 32, {"good"}, invoices=make_history("b", 1))
-        other = SimulatedAccount("c" * 32, {"own"}, invoices=make_history("c", 1))
-        world.api.accounts |= {sharing.id: sharing, other.id: other}
-        play(world, [Throttled(300)])
-        error, _ = await failing(world)
-        assert type(error) is RateLimited
-        began = world.clock.now
-        assert await fetch(world, Account(other.id, "c", Credential(token="own"))) == 1
-        assert world.clock.now == began
-        assert await fetch(world, Account(sharing.id, "b", Credential(token="good"))) == 1
-        assert world.clock.now == pytest.approx(began + 300)
-
-
-async def test_the_budget_is_kept_in_every_window_and_no_429_is_ever_seen() -> None:
-    # One at a time, because the clock stands still while a request travels.
-    client = ClientSettings(
-        base_url="", user_agent="t", rate_requests=100, rate_per_s=60, concurrent_requests=1
-    )
-    settings = Settings(limits=(Limit("default", 120, 60),), default_per_page=1, max_per_page=1)
-    async with walking(450, client=client, settings=settings) as world:
-        walk = await world.walk()
-        assert (walk.reason, walk.tally.retries) == (None, 0)
-        times = [seen.at for seen in world.api.requests]
-        assert len(times) == 450
-        assert max(sum(start <= t <= start + 60 for t in times) for start in times) == 100
-        # Nor is it slower than it has to be: four full windows, and the rest of the requests.
-        assert world.clock.now == pytest.approx(1000 + 4 * 60, abs=1)
-
-
-async def test_it_slows_down_when_the_api_says_that_little_is_left() -> None:
-    client = ClientSettings(base_url="", user_agent="t", rate_requests=1000, rate_per_s=300)
-    # The API grants less than we are configured for: others have spent the rest of the budget.
-    settings = Settings(limits=(Limit("default", 20, 60),))
-    async with walking(50 * 40, client=client, settings=settings) as world:
-        walk = await world.walk()
-        assert (walk.reason, walk.tally.retries) == (None, 0)
-        assert len(world.api.requests) == 40
 
 
 async def test_retries_and_waits_are_told_in_the_log() -> None:
