@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -26,6 +27,25 @@ if TYPE_CHECKING:
     from syncer.store.engine import Database
 
 ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
+
+# An invoice with all there is.
+FULL = Invoice(
+    id="in_full",
+    status="open",
+    currency="usd",
+    amount_due=Decimal("1050.50"),
+    amount_paid=Decimal("0.00"),
+    amount_remaining=Decimal("1050.50"),
+    attempt_count=2,
+    attempted=True,
+    auto_advance=False,
+    created_at=datetime(2025, 3, 1, 12, 30, 15, 250000, tzinfo=UTC),
+    created_by="billing",
+    description="AI Gateway credits",
+    invoice_origin="top_up",
+    invoice_pdf="https://pdf.example/first",
+    extra='{"tax": 1.50, "lines": [{"quantity": 3}]}',
+)
 
 
 @asynccontextmanager
@@ -90,3 +110,17 @@ async def change(database: Database, statement: str, **values: object) -> None:
     """Execute a statement, in a transaction of its own."""
     async with database.transaction() as conn:
         await conn.execute(text(statement), values)
+
+
+async def history(database: Database) -> list[dict[str, Any]]:
+    """Fetch all changes, in the order in which they were seen."""
+    return await fetch(
+        database,
+        """SELECT account_id, invoice_id, run_id, observed_at, change,
+            cast(before AS text), cast(after AS text) FROM invoice_history ORDER BY id""",
+    )
+
+
+def told(error: BaseException) -> str:
+    """Everything that a log could print about an error."""
+    return "".join(traceback.format_exception(error))

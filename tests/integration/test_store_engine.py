@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import traceback
-from contextlib import closing
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -18,16 +15,11 @@ from syncer.errors import DatabaseError, DatabaseUnreachable, SchemaMismatch, Su
 from syncer.store.engine import Database
 from syncer.store.journal import fence_account
 from tests.integration.roles import PASSWORD, dsn_as
-from tests.integration.stored import ACCOUNT, change, fetch, invoice, merge, opened
-from tests.servers import dsn_of, name_of
+from tests.integration.stored import ACCOUNT, change, fetch, invoice, merge, opened, told
+from tests.servers import name_of
 from tests.sessions import WAITING, holding, session, until
 
 SECRET = "https://pdf.example/very-secret"
-
-
-def told(error: BaseException) -> str:
-    """Everything that a log could print about an error."""
-    return "".join(traceback.format_exception(error))
 
 
 async def test_a_transaction_commits_at_its_end(database: Database) -> None:
@@ -156,92 +148,6 @@ async def test_a_restarted_server_costs_nothing(database_dsn: str, database: Dat
         for pid in pids:
             await change(other, "SELECT pg_terminate_backend(:pid, 10000)", pid=pid)
     assert await fetch(database, "SELECT 1 AS one") == [{"one": 1}]
-
-
-async def test_a_closed_port_is_unreachable() -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        port = server.getsockname()[1]
-    dsn = f"postgresql://syncer:hunter2@127.0.0.1:{port}/ledger"
-    async with opened(Database(dsn)) as database:
-        with pytest.raises(DatabaseUnreachable) as caught:
-            await fetch(database, "SELECT 1")
-    assert str(caught.value) == (
-        f"cannot reach PostgreSQL at 127.0.0.1:{port}/ledger: Connect call failed"
-        f" ('127.0.0.1', {port})"
-    )
-    assert "hunter2" not in told(caught.value)
-
-
-async def test_a_host_that_never_answers_is_unreachable() -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        port = server.getsockname()[1]
-        dsn = f"postgresql://127.0.0.1:{port}/ledger?user=syncer"
-        async with opened(Database(dsn, connect_timeout_s=0.05)) as database:
-            with pytest.raises(DatabaseUnreachable, match=r"ledger: no answer in time$"):
-                await fetch(database, "SELECT 1")
-
-
-async def test_a_missing_socket_is_named() -> None:
-    dsn = "postgresql:///ledger?host=/nowhere/at%20all&user=syncer"
-    with pytest.raises(DatabaseUnreachable, match=r"at /nowhere/at all:5432/ledger: No such file"):
-        await Database(dsn).connect()
-
-
-async def test_a_missing_database_is_unreachable(server_dsn: str) -> None:
-    dsn = dsn_of(server_dsn, "no_such_ledger")
-    with pytest.raises(DatabaseUnreachable, match=r'database "no_such_ledger" does not exist$'):
-        await Database(dsn).connect()
-
-
-async def test_a_wrong_password_is_unreachable_and_never_told(
-    database_dsn: str, database: Database
-) -> None:
-    methods = await fetch(database, "SELECT auth_method FROM pg_hba_file_rules")
-    if any(row["auth_method"] == "trust" for row in methods):
-        pytest.skip("this server takes anybody at their word")
-    wrong = "hunter2"
-    with pytest.raises(DatabaseUnreachable) as caught:
-        await Database(database_dsn, password=wrong).connect()
-    assert "password authentication failed for user" in str(caught.value)
-    assert "hunter2" not in told(caught.value)
-
-
-@pytest.mark.parametrize(
-    "dsn",
-    [
-        "postgresql://syncer:hunter2/x@db.example/ledger",
-        "postgresql://syncer:hunter2@home@db.example/ledger",
-        "postgresql://syncer:12#hunter2@db.example/ledger",
-        "postgresql://syncer:12?hunter2@db.example/ledger",
-        "postgresql://[hunter2]:5432/ledger",
-        "postgresql://localhost:hunter2/ledger",
-        "mysql://syncer:hunter2@db.example/ledger",
-        "postgresql://localhost/ledger?hunter2",
-        "hunter2",
-    ],
-)
-async def test_an_ambiguous_url_is_refused_and_never_told(dsn: str) -> None:
-    database = Database(dsn)
-    assert database.where == "the configured URL"
-    with pytest.raises(DatabaseUnreachable, match=r"^the database URL cannot be read: ") as caught:
-        await database.connect()
-    assert "hunter2" not in told(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("option", "complaint"),
-    [
-        ("sslmode=sometimes", "`sslmode` parameter must be one of: "),
-        ("sslmode=verify-full&sslrootcert=/no/such/ca.pem", "No such file or directory"),
-        ("host=localhost&port=five", "an option of its URL is invalid"),
-    ],
-)
-async def test_an_invalid_option_is_told(option: str, complaint: str) -> None:
-    database = Database(f"postgresql:///ledger?{option}&password=hunter2")
-    with pytest.raises(DatabaseUnreachable) as caught:
-        await database.connect()
-    assert complaint in str(caught.value)
-    assert "hunter2" not in told(caught.value)
 
 
 async def test_a_violated_constraint_tells_no_row(database: Database) -> None:

@@ -13,30 +13,22 @@ from msgspec.structs import replace
 
 from syncer.invoice import Invoice, Rejection
 from syncer.store.invoices import Batch, MergeCounts, merge_invoices
-from tests.integration.stored import ACCOUNT, change, fetch, invoice, invoices, merge, rows_of
+from tests.integration.stored import (
+    ACCOUNT,
+    FULL,
+    change,
+    fetch,
+    history,
+    invoice,
+    invoices,
+    merge,
+    rows_of,
+)
 
 if TYPE_CHECKING:
     from syncer.store.engine import Database
 
 RUN = UUID("00000000-0000-4000-8000-000000000001")
-
-FULL = Invoice(
-    id="in_full",
-    status="open",
-    currency="usd",
-    amount_due=Decimal("1050.50"),
-    amount_paid=Decimal("0.00"),
-    amount_remaining=Decimal("1050.50"),
-    attempt_count=2,
-    attempted=True,
-    auto_advance=False,
-    created_at=datetime(2025, 3, 1, 12, 30, 15, 250000, tzinfo=UTC),
-    created_by="billing",
-    description="AI Gateway credits",
-    invoice_origin="top_up",
-    invoice_pdf="https://pdf.example/first",
-    extra='{"tax": 1.50, "lines": [{"quantity": 3}]}',
-)
 
 CONTENT = {
     "id": "in_full",
@@ -64,14 +56,6 @@ def exactly(content: str) -> dict[str, Any]:
     """Read JSON without losing a digit."""
     read: dict[str, Any] = json.loads(content, parse_float=Decimal)
     return read
-
-
-async def history(database: Database) -> list[dict[str, Any]]:
-    return await fetch(
-        database,
-        """SELECT account_id, invoice_id, run_id, observed_at, change,
-            cast(before AS text), cast(after AS text) FROM invoice_history ORDER BY id""",
-    )
 
 
 @BEFORE
@@ -292,76 +276,6 @@ async def test_many_rows_in_every_state_at_once(
 
 async def test_an_empty_walk_changes_nothing(database: Database) -> None:
     assert await merge(database, []) == MergeCounts()
-
-
-async def test_a_link_alone_is_no_change(database: Database) -> None:
-    await merge(database, [FULL])
-    counts = await merge(database, [replace(FULL, invoice_pdf="https://pdf.example/second")])
-    assert counts == MergeCounts(unchanged=1)
-    (row,) = await fetch(database, "SELECT invoice_pdf FROM invoices")
-    assert row["invoice_pdf"] == "https://pdf.example/first"
-
-
-@pytest.mark.parametrize(
-    ("age", "link", "expected"),
-    [
-        ("7 days 1 second", "https://pdf.example/second", "https://pdf.example/second"),
-        ("7 days 1 second", None, None),
-        ("6 days 23 hours", "https://pdf.example/second", "https://pdf.example/first"),
-    ],
-)
-async def test_a_link_is_refreshed_once_a_week(
-    database: Database, age: str, link: str | None, expected: str | None
-) -> None:
-    await merge(database, [FULL])
-    await change(
-        database,
-        """UPDATE invoices SET invoice_pdf_at = now() - cast(cast(:age AS text) AS interval),
-            changed_at = '2025-01-01Z', first_seen_at = '2025-01-01Z'""",
-        age=age,
-    )
-    counts = await merge(database, [replace(FULL, invoice_pdf=link)])
-    assert counts == MergeCounts(unchanged=1)
-    (row,) = await fetch(
-        database,
-        """SELECT invoice_pdf, invoice_pdf_at > now() - interval '1 hour' AS fetched_now,
-            changed_at, first_seen_at FROM invoices""",
-    )
-    long_ago = datetime(2025, 1, 1, tzinfo=UTC)
-    refreshed = None if expected is None else expected != FULL.invoice_pdf
-    assert row == {
-        "invoice_pdf": expected,
-        "fetched_now": refreshed,
-        "changed_at": long_ago,
-        "first_seen_at": long_ago,
-    }
-    assert await history(database) == []
-
-
-async def test_an_old_link_that_is_still_the_same_is_not_written(database: Database) -> None:
-    await merge(database, [FULL])
-    await change(database, "UPDATE invoices SET invoice_pdf_at = now() - interval '1 year'")
-    before = await fetch(database, "SELECT ctid::text FROM invoices")
-    await merge(database, [FULL])
-    assert await fetch(database, "SELECT ctid::text FROM invoices") == before
-
-
-async def test_a_first_link_is_stored_at_once(database: Database) -> None:
-    await merge(database, [replace(FULL, invoice_pdf=None)])
-    assert await merge(database, [FULL]) == MergeCounts(unchanged=1)
-    (row,) = await fetch(database, "SELECT invoice_pdf FROM invoices")
-    assert row["invoice_pdf"] == FULL.invoice_pdf
-
-
-async def test_a_link_is_refreshed_with_any_other_change(database: Database) -> None:
-    await merge(database, [FULL])
-    await merge(database, [replace(FULL, status="paid", invoice_pdf="https://pdf.example/second")])
-    (row,) = await fetch(
-        database, "SELECT invoice_pdf, invoice_pdf_at = changed_at AS fetched_now FROM invoices"
-    )
-    assert row == {"invoice_pdf": "https://pdf.example/second", "fetched_now": True}
-    (entry,) = await history(database)
-    assert "pdf.example" not in entry["before"] + entry["after"]
 
 
 async def test_a_rejection_is_kept_once(database: Database) -> None:
