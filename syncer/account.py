@@ -46,7 +46,8 @@ class Account:
 class Discovery:
     """A credential whose accounts are to be found, by patterns of their names.
 
-    `label` is its place in the configuration; `problem` as an account's.
+    `label` is its place in the configuration, `source` where its credential is kept, as something
+    that can be compared and shows no secret; `problem` as an account's.
     """
 
     label: str
@@ -54,8 +55,9 @@ class Discovery:
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     problem: str | None = None
+    source: object = field(default=None, repr=False)
 
     @property
     def key(self) -> object:
-        """What stays the same when its credential is rotated."""
-        return self.label, self.include, self.exclude
+        """What stays the same when its credential is rotated in its file, or its place changes."""
+        return self.source, self.include, self.exclude

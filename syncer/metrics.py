@@ -80,6 +80,8 @@ class Metrics:
             "status",
             "reason",
         )
+        # Of all the labels, those that no run will ever see again have to go.
+        self._counted: set[tuple[str, ...]] = set()
         self._account_duration = self._histogram(
             "syncer_account_sync_duration_seconds", "Time that the sync of an account took"
         )
@@ -105,7 +107,7 @@ class Metrics:
         )
         self._wait_seconds = self._counter(
             "syncer_cloudflare_throttle_wait_seconds_total",
-            "Time that requests had to wait for their budget, of each one that waited",
+            "Time that requests have waited for their budget, of each one that waited",
         )
 
     def _show_standing(self) -> None:
@@ -130,10 +132,14 @@ class Metrics:
             "reason",
         )
 
-    def expect(self, accounts: Iterable[Named]) -> None:
-        """Begin to count the complete syncs of these accounts, where that has not begun yet."""
-        for account in accounts:
-            self._syncs.labels(account.id, account.name, "complete", "none")
+    def keep_to(self, accounts: Iterable[Named]) -> None:
+        """Count the syncs of these accounts from now on, and forget those of all others."""
+        kept = {(account.id, account.name) for account in accounts}
+        for id_, name in kept:
+            self._count_sync(id_, name, "complete", "none")
+        for labels in [one for one in self._counted if one[:2] not in kept]:
+            self._syncs.remove(*labels)
+            self._counted.discard(labels)
 
     def exposition(self, standing: Standing, next_tick: datetime | None) -> bytes:
         """Write everything in Prometheus' text format.
@@ -172,7 +178,7 @@ class Metrics:
     def account_finished(self, record: AccountRecord, seconds: float, /) -> None:
         """Count the account's turn, and its invoices."""
         reason = record.reason or "none"
-        self._syncs.labels(record.account_id, record.account_name, record.status, reason).inc()
+        self._count_sync(record.account_id, record.account_name, record.status, reason).inc()
         if record.status != "skipped":
             self._account_duration.observe(seconds)
         for change in CHANGES:
@@ -190,6 +196,10 @@ class Metrics:
         """Count the wait."""
         self._waits.inc()
         self._wait_seconds.inc(wait_s)
+
+    def _count_sync(self, *labels: str) -> Counter:
+        self._counted.add(labels)
+        return self._syncs.labels(*labels)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(name, meaning, labels, registry=self.registry)

@@ -97,7 +97,7 @@ async def _run_daemon(app: App, metrics: Metrics, shutdown: Shutdown, reload: Re
 
     async def exposition() -> bytes:
         accounts = app.accounts
-        metrics.expect(accounts)
+        metrics.keep_to(accounts)
         return metrics.exposition(await look(app.database, accounts), schedule.next_tick)
 
     async with health_server(

@@ -229,12 +229,14 @@ class CloudflareClient:
             self.slots.release(account_id)
             if wait_s >= TELLING_WAIT_S and not gate.waiting:
                 log.warning("rate_limit.waiting", wait_s=round(wait_s, 3))
-            self._watch.throttled(wait_s)
+            began = self._clock()
             gate.waiting += 1
             try:
                 await self._sleep(wait_s)
             finally:
                 gate.waiting -= 1
+                # A stop or a deadline may have cut it short.
+                self._watch.throttled(self._clock() - began)
 
     async def _send(self, question: _Question[Answer], throttle: Throttle) -> Answer:
         try:

@@ -18,7 +18,7 @@ class Watch(Protocol):
         """A request that failed for this reason will be made again."""
 
     def throttled(self, wait_s: float, /) -> None:
-        """A request begins to wait for so many seconds, as the credential's budget is spent."""
+        """A request has waited for so many seconds, as the credential's budget was spent."""
 
 
 class Unwatched:

@@ -85,6 +85,12 @@ class _CredentialKeys(_Section):
     api_key_env: _Variable | None = None
     api_key_file: _Location | None = None
 
+    @property
+    def source(self) -> tuple[object, ...]:
+        """What tells this credential from others without reading it; empty where none is named."""
+        given = tuple(getattr(self, name) for name in _CredentialKeys.model_fields)
+        return given if any(given) else ()
+
     def read_credential(self, path: str, environ: Mapping[str, str]) -> Credential | None:
         """Read what the keys below `path` name, None if they name nothing; ConfigurationError."""
         token = SecretSource(
@@ -184,7 +190,7 @@ class AccountSettings(_CredentialKeys):
 class DiscoverSettings(_CredentialKeys):
     """A credential whose accounts are found; `include` and `exclude` are patterns of names."""
 
-    include: Annotated[tuple[str, ...], BeforeValidator(values.read_patterns)] = ("*",)
+    include: Annotated[tuple[str, ...], BeforeValidator(values.read_some_patterns)] = ("*",)
     exclude: Annotated[tuple[str, ...], BeforeValidator(values.read_patterns)] = ()
 
 
@@ -248,7 +254,10 @@ class Settings(BaseSettings):
         for index, one in enumerate(self.discover):
             label = f"discover[{index}]"
             credential, problem = self._read_credential(one, label, environ)
-            found.append(Discovery(label, credential, one.include, one.exclude, problem=problem))
+            source = one.source or self.cloudflare.source
+            found.append(
+                Discovery(label, credential, one.include, one.exclude, problem, source=source)
+            )
         return tuple(found)
 
     def _read_credential(

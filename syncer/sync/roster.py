@@ -17,7 +17,7 @@ from syncer.errors import Reason
 from syncer.stop import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from syncer.account import Discovery
     from syncer.cloudflare.client import CloudflareClient
@@ -35,6 +35,14 @@ class Called:
     undiscovered: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a discovery found last, and in which place of the configuration it was then."""
+
+    label: str
+    names: Mapping[str, str]
+
+
 class Roster:
     """Asks the discoveries before each run, and remembers what they found last.
 
@@ -43,7 +51,7 @@ class Roster:
 
     def __init__(self) -> None:
         self.accounts: tuple[Account, ...] = ()
-        self._found: dict[object, Mapping[str, str]] = {}
+        self._found: dict[object, _Found] = {}
 
     async def call(
         self,
@@ -55,35 +63,52 @@ class Roster:
         stop: Stop,
     ) -> Called:
         """Find out who there is; what cannot be listed now counts as it was listed last."""
-        asked = await ask_all(client, discoveries, timeout_s=timeout_s, stop=stop)
-        before, self._found = self._found, {}
+        last = self._last_of(discoveries)
+        asked = await ask_all(client, discoveries, timeout_s=timeout_s, stop=stop, known=last)
+        found: dict[object, _Found] = {}
         undiscovered = []
         for discovery, listed in asked:
-            last = before.get(discovery.key)
-            names = _announce(discovery, listed, last)
+            names = _announce(discovery, listed, last.get(discovery.key))
             if names is None:
                 undiscovered.append(discovery.label)
             else:
-                self._found[discovery.key] = names
-        found = [(one, self._found.get(one.key, {})) for one in discoveries]
-        self.accounts = merge(configured, found)
-        self._tell_changes(before)
+                found[discovery.key] = _Found(discovery.label, names)
+        self.accounts = merge(
+            configured, [(one, found[one.key].names) for one in discoveries if one.key in found]
+        )
+        self._tell_changes(last, found)
+        self._found = found
         return Called(self.accounts, tuple(undiscovered))
 
-    def _tell_changes(self, before: Mapping[object, Mapping[str, str]]) -> None:
+    def _last_of(self, discoveries: Sequence[Discovery]) -> dict[object, Mapping[str, str]]:
+        """What each of them found last, as far as its patterns of today let it through.
+
+        One that was changed counts as the one that was in its place, unless that has moved.
+        """
+        present = {one.key for one in discoveries}
+        replaced = {one.label: one.names for key, one in self._found.items() if key not in present}
+        last: dict[object, Mapping[str, str]] = {}
+        for one in discoveries:
+            found = self._found.get(one.key)
+            names = replaced.get(one.label, {}) if found is None else found.names
+            if fitting := admitted(names, one.include, one.exclude):
+                last[one.key] = fitting
+        return last
+
+    def _tell_changes(
+        self, last: Mapping[object, Mapping[str, str]], found: Mapping[object, _Found]
+    ) -> None:
         """Say who came and who went, of the discoveries that were known before."""
-        known_before = {id_: name for names in before.values() for id_, name in names.items()}
+        known_before = {id_ for one in self._found.values() for id_ in one.names}
         at_work = {account.id: account.name for account in self.accounts}
         vanished: dict[str, str] = {}
-        for key, names in self._found.items():
-            old = before.get(key)
-            if old is None:
-                continue
-            for id_ in names.keys() - known_before.keys():
+        for key in found.keys() & last.keys():
+            old, names = last[key], found[key].names
+            for id_ in names.keys() - known_before:
                 log.info("account.discovered", account_id=id_, account=at_work[id_])
             vanished |= {id_: old[id_] for id_ in old.keys() - names.keys() - at_work.keys()}
         for id_, name in vanished.items():
-            log.warning("account.vanished", account_id=id_, account=name)
+            log.warning("account.vanished", account_id=id_, account=_usable(name) or id_)
 
 
 async def ask_all(
@@ -92,18 +117,28 @@ async def ask_all(
     *,
     timeout_s: float,
     stop: Stop | None = None,
+    known: Mapping[object, Collection[str]] | None = None,
 ) -> list[tuple[Discovery, AccountList]]:
-    """Ask each discovery, at the same time, for the accounts that its patterns let through."""
+    """Ask each discovery, at the same time, for the accounts that its patterns let through.
+
+    `known` are the ids that each found last, by its key.
+    """
     async with asyncio.TaskGroup() as group:
         asking = [
-            group.create_task(_ask(client, discovery, timeout_s, stop or Stop()))
-            for discovery in discoveries
+            group.create_task(
+                _ask(client, one, timeout_s, stop or Stop(), (known or {}).get(one.key, ()))
+            )
+            for one in discoveries
         ]
     return [(one, task.result()) for one, task in zip(discoveries, asking, strict=True)]
 
 
 async def _ask(
-    client: CloudflareClient, discovery: Discovery, timeout_s: float, stop: Stop
+    client: CloudflareClient,
+    discovery: Discovery,
+    timeout_s: float,
+    stop: Stop,
+    known: Collection[str],
 ) -> AccountList:
     if discovery.problem is not None:
         return AccountList({}, Reason.ACCESS_DENIED, discovery.problem)
@@ -111,7 +146,9 @@ async def _ask(
     try:
         async with asyncio.timeout(timeout_s) as deadline:
             with stop.cutting(deadline), client.slots.sharing(discovery.label):
-                listed = await list_accounts(client, discovery.label, discovery.credential, tally)
+                listed = await list_accounts(
+                    client, discovery.label, discovery.credential, tally, known
+                )
     except TimeoutError:
         if stop.requested:
             return AccountList({}, Reason.INTERRUPTED, "asked to stop")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from syncer.account import Account, Credential
-from syncer.cloudflare.client import ClientSettings
+from syncer.cloudflare.client import ClientSettings, CloudflareClient
+from syncer.cloudflare.watch import Unwatched
 from syncer.demo.account import SimulatedAccount
 from syncer.demo.answers import Settings
 from syncer.demo.budget import Limit
@@ -82,3 +85,30 @@ async def test_it_slows_down_when_the_api_says_that_little_is_left() -> None:
         walk = await world.walk()
         assert (walk.reason, walk.tally.retries) == (None, 0)
         assert len(world.api.requests) == 40
+
+
+class Stopwatch(Unwatched):
+    """Keeps the waits for the budget."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def throttled(self, wait_s: float, /) -> None:
+        self.waits.append(wait_s)
+
+
+async def test_a_wait_that_is_cut_short_counts_as_long_as_it_was() -> None:
+    watch = Stopwatch()
+    async with walking(3) as world:
+        settings = ClientSettings(base_url=world.api.base_url, user_agent="t", rate_requests=1)
+        world.client, before = CloudflareClient(settings, watch=watch), world.client
+        try:
+            await fetch(world)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await fetch(world)
+        finally:
+            await world.client.close()
+            world.client = before
+    (waited_s,) = watch.waits
+    assert 0.01 < waited_s < 60

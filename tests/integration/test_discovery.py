@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +18,7 @@ from syncer.stop import Stop
 from syncer.sync.roster import Called, Roster
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from structlog.typing import EventDict
 
@@ -93,8 +93,9 @@ async def opened() -> AsyncIterator[World]:
         (50, "right", ["1"]),
         (51, "right", ["1", "2"]),
         (120, "right", ["1", "2", "3"]),
-        (120, "absent", ["1", "2", "3", "4"]),
-        (120, 50, ["1", "2", "3", "4"]),
+        # What is not counted has to be the same twice.
+        (120, "absent", ["1", "2", "3", "4"] * 2),
+        (120, 50, ["1", "2", "3", "4"] * 2),
     ],
 )
 async def test_every_page_is_asked(
@@ -247,6 +248,113 @@ async def test_it_remembers_says_who_came_and_went_and_forgets_nobody_for_a_fail
     world.api.listing.powerless = set()
     _, events = await world.call()
     assert [event["event"] for event in events] == ["discovery.finished"]
+
+
+class Moving:
+    """A list that changes before its second page is answered, as often as there are changes."""
+
+    def __init__(self, world: World, *changes: Callable[[], object]) -> None:
+        self._changes = list(changes)
+        self._seen = len(world.pages)
+        self._world = world
+        world.api.listing.script = self._change
+
+    def _change(self, _nth: int, seen: SeenRequest) -> None:
+        if seen.query["page"] == "2" and self._changes:
+            self._changes.pop(0)()
+
+    @property
+    def asked(self) -> str:
+        return "".join(self._world.pages[self._seen :])
+
+
+def vanished(events: list[EventDict]) -> list[str]:
+    return [event["account"] for event in events if event["event"] == "account.vanished"]
+
+
+async def test_who_slips_onto_a_page_that_was_read_does_not_vanish(world: World) -> None:
+    world.add(60)
+    await world.call()
+    moving = Moving(world, lambda: world.api.accounts.pop(f"{1:032x}"))
+    called, events = await world.call()
+    # Twice without it, as it was known.
+    assert moving.asked == "12" * 3
+    assert len(called.accounts) == 59
+    assert vanished(events) == ["account-1"]
+
+
+async def test_nobody_slips_away_behind_somebody_who_comes(world: World) -> None:
+    world.add(60)
+    await world.call()
+    new = SimulatedAccount(f"{99:032x}", {"good"}, name="new")
+
+    def one_goes_and_one_comes() -> None:
+        del world.api.accounts[f"{1:032x}"]
+        world.api.accounts[new.id] = new
+
+    moving = Moving(world, one_goes_and_one_comes)
+    called, events = await world.call()
+    # All pages told the same number, and the first walk lacked the wrong one.
+    assert moving.asked == "12" * 3
+    assert len(called.accounts) == 60
+    assert vanished(events) == ["account-1"]
+
+
+async def test_a_list_that_never_stands_still_costs_nobody(world: World) -> None:
+    world.add(60)
+    await world.call()
+    moving = Moving(
+        world, *[lambda nth=nth: world.api.accounts.pop(f"{nth:032x}") for nth in (1, 2, 3)]
+    )
+    called, events = await world.call()
+    assert moving.asked == "12" * 3
+    assert len(called.accounts) == 60
+    assert [(event["event"], event["reason"]) for event in events] == [
+        ("discovery.failed", "fewer_than_reported")
+    ]
+    _, events = await world.call()
+    assert sorted(vanished(events)) == ["account-1", "account-2", "account-3"]
+
+
+def two_of_their_own(world: World) -> tuple[Discovery, Discovery]:
+    """Two discoveries that differ in nothing but their credentials."""
+    for number, token in ((1, "first"), (2, "second")):
+        account_id = f"{number:032x}"
+        world.api.accounts[account_id] = SimulatedAccount(account_id, {token}, name=token)
+    return (
+        Discovery("discover[0]", Credential(token="first"), ("*",), (), source="first"),
+        Discovery("discover[1]", Credential(token="second"), ("*",), (), source="second"),
+    )
+
+
+@pytest.mark.parametrize("fails", ["first", "second", None])
+async def test_another_order_costs_nobody(world: World, fails: str | None) -> None:
+    first, second = two_of_their_own(world)
+    before, _ = await world.call(first, second)
+    world.api.listing.powerless = {fails} if fails else set()
+    swapped = replace(second, label=first.label), replace(first, label=second.label)
+    after, events = await world.call(*swapped)
+    assert after == Called(before.accounts[::-1])
+    told = [event["event"] for event in events]
+    assert told.count("discovery.finished") == (1 if fails else 2)
+    assert len(told) == 2
+
+
+async def test_a_discovery_that_was_changed_keeps_whom_it_may(world: World) -> None:
+    world.add(3)
+    await world.call()
+    world.api.listing.powerless = {"good"}
+    changed = replace(FIND_ALL, source="another", exclude=("account-2",))
+    called, events = await world.call(changed)
+    assert [account.name for account in called.accounts] == ["account-1", "account-3"]
+    assert called.undiscovered == ()
+    assert [event["event"] for event in events] == ["discovery.failed"]
+    # One beside it is another, and so is what fits nobody that was found.
+    called, _ = await world.call(changed, Discovery("discover[1]", Credential(), ("*",), (), "no"))
+    assert (len(called.accounts), called.undiscovered) == (2, ("discover[1]",))
+    called, events = await world.call(replace(changed, include=("x",)))
+    assert called == Called((), ("discover[0]",))
+    assert vanished(events) == []
 
 
 async def test_who_is_configured_as_well_does_not_vanish(world: World) -> None:

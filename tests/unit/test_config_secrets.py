@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from syncer.account import Credential
+from syncer.account import Credential, Discovery
 from syncer.app import require_credentials
 from syncer.config import Settings, load
 from syncer.errors import ConfigurationError
@@ -268,3 +268,28 @@ def test_a_misspelt_key_and_a_short_value_are_shown() -> None:
         'log.level = "loud": write "debug", "info", "warning", "error" or "critical"',
         'accounts[0].api_tokens: unknown key; did you mean "api_token"?',
     )
+
+
+def discoveries(*blocks: str) -> tuple[Discovery, ...]:
+    text = "".join(f"[[discover]]\n{block}\n" for block in blocks)
+    return loaded(text, CLOUDFLARE_API_TOKEN="default").read_discoveries()
+
+
+def test_a_discovery_is_the_same_in_another_place_and_with_a_rotated_token() -> None:
+    token = Path("token")
+    token.write_text("old")
+    blocks = (
+        "exclude = []",
+        'api_token_file = "token"',
+        'api_token = "first"',
+        'api_token = "second"',
+        'api_token = "second"\ninclude = ["prod-*"]',
+    )
+    before = discoveries(*blocks)
+    token.write_text("new")
+    after = discoveries(*reversed(blocks))
+    assert [one.key for one in before] == [one.key for one in reversed(after)]
+    assert len({one.key for one in before}) == len(blocks)
+    assert after[3].credential.token == "new"
+    assert before[0].exclude == ()
+    assert "second" not in repr(before)

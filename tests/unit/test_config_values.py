@@ -54,6 +54,36 @@ def test_a_written_duration_reads_back(milliseconds: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given_", "patterns"),
+    [
+        ([], ()),
+        (["prod-*", " eu "], ("prod-*", "eu")),
+        ("prod-*, eu", ("prod-*", "eu")),
+        ('["prod-*", "a,b"]', ("prod-*", "a,b")),
+        ("[]", ()),
+        ("[ab]*", ("[ab]*",)),
+        ("[1]", ("[1]",)),
+    ],
+)
+def test_patterns(given_: object, patterns: tuple[str, ...]) -> None:
+    assert values.read_patterns(given_) == patterns
+    if patterns:
+        assert values.read_some_patterns(given_) == patterns
+
+
+@pytest.mark.parametrize("given_", [[""], ["a\nb"], [7], "", ",", "a,,b", '[""]', 7, None, {}])
+def test_what_is_no_pattern(given_: object) -> None:
+    with pytest.raises(ValueError, match="pattern"):
+        values.read_patterns(given_)
+
+
+@pytest.mark.parametrize("given_", [[], (), "[]"])
+def test_a_list_that_nobody_fits_is_a_mistake(given_: object) -> None:
+    with pytest.raises(ValueError, match="no name fits an empty list; drop the key"):
+        values.read_some_patterns(given_)
+
+
+@pytest.mark.parametrize(
     ("text", "size"), [(1, 1), (1000, 1000), ("200", 200), ("auto", "auto"), (" auto ", "auto")]
 )
 def test_page_sizes(text: object, size: object) -> None:

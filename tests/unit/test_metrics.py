@@ -6,12 +6,14 @@ import re
 import shutil
 import subprocess
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 import yaml
 
 from syncer.metrics import STATUSES, Metrics
 from syncer.standing import AccountStanding, Standing
+from syncer.store.journal import AccountRecord
 from tests.documents import ROOT, read, rows, section
 from tests.scrapes import Scrape
 
@@ -32,7 +34,7 @@ def exposed(metrics: Metrics, seen: Standing) -> Scrape:
 
 def test_every_metric_is_explained_and_no_other() -> None:
     metrics = Metrics()
-    metrics.expect(standing().accounts)
+    metrics.keep_to(standing().accounts)
     found = exposed(metrics, standing()).families
     explained = {
         name.strip("`"): (kind, set(re.findall(r"`(\w+)`", labels)))
@@ -66,6 +68,24 @@ def test_an_error_that_is_mended_and_an_account_that_is_gone_leave_nothing_behin
     found = exposed(metrics, mended)
     assert found.named("syncer_account_last_error_info") == {}
     assert len(found.named("syncer_account_stale")) == 1
+
+
+def test_who_is_asked_no_more_is_counted_no_more() -> None:
+    metrics = Metrics()
+    for name in ("eu", "us"):
+        metrics.account_finished(
+            AccountRecord(run_id=UUID(int=1), account_id=name, account_name=name, status="failed"),
+            1.0,
+        )
+    metrics.keep_to([AccountStanding(id="eu", name="eu"), AccountStanding(id="us", name="new")])
+    found = exposed(metrics, Standing()).named("syncer_account_syncs_total")
+    counted = {
+        (labels["account"], labels["status"]): value
+        for labels, value in ((dict(labels), value) for labels, value in found.items())
+    }
+    assert counted == {("eu", "failed"): 1, ("eu", "complete"): 0, ("new", "complete"): 0}
+    metrics.keep_to([])
+    assert exposed(metrics, Standing()).named("syncer_account_syncs_total") == {}
 
 
 def test_every_alert_is_explained_and_every_one_says_what_to_do() -> None:
