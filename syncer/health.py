@@ -48,8 +48,8 @@ async def health_server(
 
     Where that is None, nobody is answered. /healthz depends on neither the database nor Cloudflare:
     restarting would mend neither. Those who ask for /readyz (or /metrics) while somebody else's
-    answer is being found share it, as each look takes a connection that the sync needs; a look that
-    has not ended by then is cancelled at the end.
+    answer is being found share it, as there is one connection for all looks; a look that has not
+    ended by then is cancelled at the end.
     Raises `ConfigurationError` when the address cannot be listened on.
     """
     if address is None:

@@ -16,7 +16,7 @@ from syncer.metrics import Metrics
 from syncer.reload import Reload
 from syncer.schedule import CrontabTrigger, Schedule, interval_trigger
 from syncer.shutdown import Shutdown
-from syncer.standing import Standing, look
+from syncer.standing import LONGEST_LOOK_S, Standing, look
 from syncer.sync.pruning import prune
 
 if TYPE_CHECKING:
@@ -92,13 +92,16 @@ async def _run_daemon(app: App, metrics: Metrics, shutdown: Shutdown, reload: Re
         shutdown=shutdown,
     )
 
+    # A sync that uses every connection of its pool is no reason to be called unready.
+    looked_at = app.database.aside(timeout_s=LONGEST_LOOK_S)
+
     async def readiness() -> Readiness:
-        return readiness_of(await look(app.database, app.accounts))
+        return readiness_of(await look(looked_at, app.accounts))
 
     async def exposition() -> bytes:
         accounts = app.accounts
         metrics.keep_to(accounts)
-        return metrics.exposition(await look(app.database, accounts), schedule.next_tick)
+        return metrics.exposition(await look(looked_at, accounts), schedule.next_tick)
 
     async with health_server(
         settings.health.listen,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from syncer.errors import SyncerError
-from syncer.store.migrate import require_head
+from syncer.store.migrate import refuse_other_revision
 from syncer.store.state import read_freshness
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ async def look(
     """Ask the database once about these accounts, for `longest_s` seconds at most."""
     try:
         async with asyncio.timeout(longest_s):
-            await require_head(database)
             async with database.transaction() as conn:
+                await refuse_other_revision(conn)
                 recorded = await read_freshness(conn)
     except SyncerError as error:
         return Standing(str(error))

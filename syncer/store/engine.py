@@ -69,6 +69,7 @@ class Database:
         self._connect_timeout_s = connect_timeout_s
         self._answer_timeout_s = statement_timeout_s + _ANSWER_GRACE_S
         self._pooled: weakref.WeakSet[asyncpg.Connection] = weakref.WeakSet()
+        self._asides: list[Database] = []
         self._malformed: str | None = None
         try:
             self.where = address_of(dsn)
@@ -92,6 +93,24 @@ class Database:
             # Error texts would carry invoices.
             hide_parameters=True,
         )
+
+    def aside(self, *, timeout_s: float) -> Database:
+        """Give one more connection to the schema, which the users of this pool cannot take.
+
+        It is made when it is first used and closed with this pool; connecting, a lock and a
+        statement take `timeout_s` at the most.
+        """
+        aside = Database(
+            self._dsn,
+            password=self._password,
+            schema=self.schema,
+            pool_size=1,
+            connect_timeout_s=timeout_s,
+            lock_timeout_s=timeout_s,
+            statement_timeout_s=timeout_s,
+        )
+        self._asides.append(aside)
+        return aside
 
     async def connect(self, *, answer_timeout_s: float | None = None) -> asyncpg.Connection:
         """Open a connection outside the pool, in autocommit; the caller closes it.
@@ -148,6 +167,8 @@ class Database:
     async def close(self) -> None:
         """Close the pool's connections, within about a second also where nobody answers."""
         async with asyncio.TaskGroup() as group:
+            for aside in self._asides:
+                group.create_task(aside.close())
             for connection in self._pooled:
                 group.create_task(_say_farewell(connection))
         await self._engine.dispose()
