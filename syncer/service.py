@@ -81,7 +81,13 @@ async def _run_daemon(app: App, metrics: Metrics, shutdown: Shutdown, reload: Re
             next_is_due=next_is_due,
             all_known=not called.undiscovered,
         )
-        await prune(app.database, keep_runs=app.settings.retention.sync_runs, stop=stop)
+        retention = app.settings.retention
+        await prune(
+            app.database,
+            keep_runs=retention.sync_runs,
+            keep_history=retention.invoice_history,
+            stop=stop,
+        )
         return result
 
     reload.accept = accept

@@ -99,7 +99,7 @@ async def _check_database(settings: Settings) -> int:
                     _find("error", "schema", str(state))
                     return EXIT_DATABASE
                 gone = await missing_tables(conn)
-                pruned = () if settings.retention.sync_runs is None else ("sync_runs",)
+                pruned = [table for table, age in settings.retention if age is not None]
                 lacking = None if gone else await missing_privileges(conn, pruned=pruned)
     except SyncerError as error:
         _find("error", "database", f"{error}; see [database]")

@@ -152,6 +152,7 @@ class RetentionSettings(_Section):
     """How long rows are kept; None: for ever. Invoices always are."""
 
     sync_runs: Annotated[timedelta | None, values.duration_or_forever("1d", "36500d")] = None
+    invoice_history: Annotated[timedelta | None, values.duration_or_forever("1d", "36500d")] = None
 
 
 class LogSettings(_Section):

@@ -29,6 +29,17 @@ NEEDED: Final = {
     "account_syncs": _WRITE,
 }
 
+# As docs/retention.md grants them besides, by what `[retention]` is to be kept for a time.
+PRUNING: Final = {
+    "sync_runs": (("sync_runs", "DELETE"),),
+    "invoice_history": (
+        ("invoice_history", "DELETE"),
+        ("history_horizon", "SELECT"),
+        ("history_horizon", "INSERT"),
+        ("history_horizon", "UPDATE"),
+    ),
+}
+
 _GONE = text("""
 SELECT string_agg(name, ', ' ORDER BY place)
 FROM unnest(cast(:names AS text[])) WITH ORDINALITY AS needed (name, place)
@@ -63,10 +74,10 @@ async def missing_tables(conn: AsyncConnection) -> str | None:
 async def missing_privileges(conn: AsyncConnection, *, pruned: Iterable[str] = ()) -> str | None:
     """Say what the role lacks to sync into the tables; None: nothing. All of one that is gone.
 
-    From the tables in `pruned` it is to delete, too.
+    It is also to delete what is old of `pruned`, tables of `PRUNING`.
     """
     pairs = [(name, privilege) for name, needed in NEEDED.items() for privilege in needed]
-    pairs += [(name, "DELETE") for name in pruned]
+    pairs += [pair for name in pruned for pair in PRUNING[name]]
     names, privileges = map(list, zip(*pairs, strict=True))
     missing = (await conn.execute(_MISSING, {"names": names, "privileges": privileges})).all()
     return "; ".join(f"{row.privilege} on {row.names}" for row in missing) or None

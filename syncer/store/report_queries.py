@@ -152,7 +152,7 @@ SELECT
     change,
     before ->> 'status' AS before,
     after ->> 'status' AS after,
-    (SELECT count(*) FROM invoice_history) AS total
+    (SELECT count(*) FROM invoice_changes WHERE change <> 'appeared') AS total
 FROM invoice_changes
 LEFT JOIN sync_state USING (account_id)
 WHERE change <> 'appeared'

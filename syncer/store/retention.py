@@ -52,15 +52,42 @@ SELECT count(*) AS runs, coalesce(sum(accounts_total), 0) AS walks FROM gone
 """)
 
 
+# From the oldest on, by the key, so that what there is to look at is no more than a batch, however
+# long the history is. Whatever is deleted lies at the horizon or before it, in the same moment.
+_PRUNE_HISTORY = text("""
+WITH oldest AS MATERIALIZED (
+    SELECT id, observed_at
+    FROM invoice_history
+    ORDER BY id
+    LIMIT :rows
+),
+gone AS (
+    DELETE FROM invoice_history
+    WHERE id IN (SELECT id FROM oldest WHERE observed_at < now() - cast(:age AS interval))
+    RETURNING observed_at
+),
+told AS (
+    INSERT INTO history_horizon (since)
+    SELECT max(observed_at) FROM gone HAVING count(*) > 0
+    ON CONFLICT (singleton) DO UPDATE
+        SET since = greatest(history_horizon.since, excluded.since)
+)
+SELECT count(*) FROM gone
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """So many runs are gone, and so many walks of accounts with them."""
+    """So many runs are gone, with them so many walks of accounts, and so many rows of history."""
 
     runs: int = 0
     walks: int = 0
+    changes: int = 0
 
     def __add__(self, other: Pruned) -> Pruned:
-        return Pruned(self.runs + other.runs, self.walks + other.walks)
+        return Pruned(
+            self.runs + other.runs, self.walks + other.walks, self.changes + other.changes
+        )
 
 
 async def prune_runs(conn: AsyncConnection, *, age: timedelta) -> Pruned:
@@ -68,8 +95,25 @@ async def prune_runs(conn: AsyncConnection, *, age: timedelta) -> Pruned:
 
     None either while another session is pruning. The transaction is the caller's, and a short one.
     """
-    if not (await conn.execute(_TRY_PRUNING, {"key": PRUNING_KEY})).scalar_one():
+    if not await _try_pruning(conn):
         return Pruned()
     values = {"age": age, "runs": _BATCH_RUNS, "rows": BATCH_ROWS}
     row = (await conn.execute(_PRUNE_RUNS, values)).one()
     return Pruned(row.runs, int(row.walks))
+
+
+async def prune_history(conn: AsyncConnection, *, age: timedelta, rows: int = BATCH_ROWS) -> Pruned:
+    """Delete what is older than `age` of the `rows` oldest changes; none: there are none.
+
+    From then on the views tell nothing of times before the newest of what was ever deleted. None
+    either while another session is pruning. The transaction is the caller's, and a short one.
+    """
+    if not await _try_pruning(conn):
+        return Pruned()
+    values = {"age": age, "rows": rows}
+    return Pruned(changes=(await conn.execute(_PRUNE_HISTORY, values)).scalar_one())
+
+
+async def _try_pruning(conn: AsyncConnection) -> bool:
+    can: bool = (await conn.execute(_TRY_PRUNING, {"key": PRUNING_KEY})).scalar_one()
+    return can

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
@@ -130,6 +131,27 @@ invoice_history = Table(
     ),
     Index("invoice_history_invoice_idx", "account_id", "invoice_id", "id"),
     comment="Append-only: one row per change of an invoice after its first sight",
+)
+
+history_horizon = Table(
+    "history_horizon",
+    metadata,
+    Column(
+        "singleton",
+        Boolean,
+        nullable=False,
+        server_default=true(),
+        comment="Always true, so that there is one row at most",
+    ),
+    Column(
+        "since",
+        _Moment,
+        nullable=False,
+        comment="What was stored at this time is known, and every change after it",
+    ),
+    PrimaryKeyConstraint("singleton", name="history_horizon_pkey"),
+    CheckConstraint("singleton", name="history_horizon_singleton_check"),
+    comment="From when on the history is whole; no row: nothing of it was ever deleted",
 )
 
 rejected_invoices = Table(

@@ -285,16 +285,20 @@ async def test_rows_of_an_account_outlive_its_configuration(syncer: Program) -> 
 
 
 @pytest.mark.slow
-async def test_it_deletes_old_runs_where_it_is_asked_to(syncer: Program) -> None:
-    syncer.add("production", 3)
+async def test_it_deletes_old_runs_and_history_where_it_is_asked_to(syncer: Program) -> None:
+    production = syncer.add("production", 3)
     assert (await syncer.run("sync")).code == 0
+    production.invoices[0]["status"] = "void"
     assert (await syncer.run("sync")).code == 0
     connection = await asyncpg.connect(syncer.dsn)
     try:
         await connection.execute("UPDATE sync_runs SET started_at = now() - interval '91 days'")
-        syncer.settings["retention"] = {"sync_runs": "90d"}
+        await connection.execute(
+            "UPDATE invoice_history SET observed_at = now() - interval '731 days'"
+        )
+        syncer.settings["retention"] = {"sync_runs": "90d", "invoice_history": "730d"}
         async with syncer.running("run") as daemon:
-            await daemon.event("retention.pruned", sync_runs=1, account_syncs=1)
+            await daemon.event("retention.pruned", sync_runs=1, account_syncs=1, invoice_history=1)
             await daemon.stop(signal.SIGTERM)
         # The first one's answers are those that the digests are of.
         runs = await connection.fetch("SELECT trigger FROM sync_runs ORDER BY started_at")

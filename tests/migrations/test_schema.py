@@ -52,7 +52,7 @@ async def test_checks_are_those_of_the_metadata(database: Database) -> None:
         " AND connamespace = current_schema()::regnamespace",
     )
     assert {row["conname"] for row in found} == named
-    assert len(named) == 5
+    assert len(named) == 6
 
 
 @pytest.mark.parametrize(

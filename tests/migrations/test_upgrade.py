@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 ROOT = Path(__file__).parents[2]
-HEAD = "0005"
+HEAD = "0006"
 EMPTY = SchemaState(None, HEAD, Position.EMPTY)
 BEHIND = SchemaState("0001", HEAD, Position.BEHIND)
 AT_HEAD = SchemaState(HEAD, HEAD, Position.AT_HEAD)
@@ -84,7 +84,7 @@ async def test_an_upgrade_at_head_does_nothing(database: Database) -> None:
 
 async def test_up_and_down_and_up_again(empty: Database) -> None:
     assert await upgrade(empty, "0001") == (EMPTY, BEHIND)
-    assert await relations(empty) == RELATIONS - {*VIEWS, "account_digests"}
+    assert await relations(empty) == RELATIONS - {*VIEWS, "account_digests", "history_horizon"}
     assert await upgrade(empty) == (BEHIND, AT_HEAD)
     assert await downgrade(empty, "0001") == (AT_HEAD, BEHIND)
     assert await downgrade(empty, "base") == (BEHIND, EMPTY)
@@ -142,20 +142,20 @@ async def test_a_schema_that_is_not_at_head_is_refused_with_what_to_do(empty: Da
     with pytest.raises(SchemaMismatch) as caught:
         await require_head(empty)
     assert str(caught.value) == (
-        "the database schema holds no tables of syncer yet, and this version needs revision 0005:"
+        "the database schema holds no tables of syncer yet, and this version needs revision 0006:"
         " run `syncer migrate`"
     )
     await upgrade(empty, "0001")
     with pytest.raises(SchemaMismatch) as caught:
         await require_head(empty)
     assert str(caught.value) == (
-        "the database schema is at revision 0001, and this version needs 0005: run `syncer migrate`"
+        "the database schema is at revision 0001, and this version needs 0006: run `syncer migrate`"
     )
     await upgrade(empty)
     state = await schema_state(empty)
     assert state.at_head
     assert str(state) == (
-        "the database schema is at revision 0005, the one that this version needs"
+        "the database schema is at revision 0006, the one that this version needs"
     )
 
 
@@ -166,7 +166,7 @@ async def test_a_newer_schema_is_left_alone(database: Database, found: list[str]
         await change(database, "INSERT INTO alembic_version VALUES (:revision)", revision=revision)
     message = (
         f"the database schema is at revision {', '.join(found)}, which this version does not know"
-        " (it needs 0005): use the newer syncer that migrated it"
+        " (it needs 0006): use the newer syncer that migrated it"
     )
     for refused in (require_head(database), upgrade(database), downgrade(database, "base")):
         with pytest.raises(SchemaMismatch) as caught:
@@ -211,7 +211,7 @@ async def test_processes_that_start_together_take_turns(empty: Database, empty_d
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(python("-c", STARTS, empty_dsn)) for _ in range(4)]
     moves = [task.result() for task in tasks]
-    assert sorted(moves) == [(0, "0005 0005\n")] * 3 + [(0, "None 0005\n")]
+    assert sorted(moves) == [(0, "0006 0006\n")] * 3 + [(0, "None 0006\n")]
     named = Database(empty_dsn, schema="ledger")
     assert await relations(empty) == set()
     await require_head(named)
@@ -399,9 +399,9 @@ async def test_developers_can_use_alembic_itself(
     await alembic("upgrade", "head")
     assert "No new upgrade operations detected" in await alembic("check")
     assert HEAD in await alembic("current")
-    await alembic("revision", "--autogenerate", "--rev-id", "0006", "-m", "nothing new")
-    made = tmp_path / "alembic" / "versions" / "0006_nothing_new.py"
-    assert "down_revision = '0005'" in made.read_text()
+    await alembic("revision", "--autogenerate", "--rev-id", "0007", "-m", "nothing new")
+    made = tmp_path / "alembic" / "versions" / "0007_nothing_new.py"
+    assert "down_revision = '0006'" in made.read_text()
     await alembic("downgrade", "base")
     monkeypatch.delenv("SYNCER_DATABASE__URL")
     assert "CREATE VIEW invoice_changes" in await alembic("upgrade", "head", "--sql")

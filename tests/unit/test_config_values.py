@@ -138,8 +138,9 @@ def test_what_is_no_address_to_listen_on(text: object) -> None:
     [("90d", timedelta(days=90)), ("1d12h", timedelta(hours=36)), (" forever ", None)],
 )
 def test_how_long_rows_are_kept(text: str, kept: timedelta | None) -> None:
-    settings = RetentionSettings.model_validate({"sync_runs": text})
-    assert settings.sync_runs == kept
+    for key in RetentionSettings.model_fields:
+        settings = RetentionSettings.model_validate({key: text})
+        assert getattr(settings, key) == kept
 
 
 @pytest.mark.parametrize("text", ["23h", "", "never", "90", 90, "40000d"])
