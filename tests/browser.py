@@ -76,6 +76,11 @@ async def screenshot(page: Path, picture: Path, *, width: int, height: int, dark
     )
 
 
+async def print_page(page: Path, paper: Path) -> None:
+    """Print a page as PDF."""
+    await run_chromium("--no-pdf-header-footer", f"--print-to-pdf={paper}", page.as_uri())
+
+
 @asynccontextmanager
 async def listening() -> AsyncIterator[tuple[str, list[str]]]:
     """Be a browser's proxy that answers nothing; its address, and each request's first line."""

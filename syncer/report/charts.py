@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Final
+
+from syncer.report.wording import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ _BAR: Final = 12
 _PLOT: Final = 170
 _LEFT: Final = 52  # the axis' labels
 _FOOT: Final = 22
-_TOP: Final = 10
+_TOP: Final = 26  # the axis' unit
 _LEGEND_ROW: Final = 18
 _LONGEST: Final = 30  # characters of a label
 
@@ -51,8 +52,8 @@ def bars(id_: str, title: str, description: str, lines: Sequence[Bar]) -> str:
         length = WIDTH * abs(line.value) / most
         kind = "negative" if line.value < 0 else "s0"
         parts += [
-            f'<text x="0" y="{top + 14}">{escape(_short(line.label))}</text>',
-            f'<text x="{WIDTH}" y="{top + 14}" class="end">{escape(line.figure)}</text>',
+            f'<text x="0" y="{top + 14}">{escaped(_short(line.label))}</text>',
+            f'<text x="{WIDTH}" y="{top + 14}" class="end">{escaped(line.figure)}</text>',
             f'<rect x="0" y="{top + 19}" width="{WIDTH}" height="{_BAR}" class="track"/>',
             f'<rect x="0" y="{top + 19}" width="{length:.1f}" height="{_BAR}" class="{kind}"/>',
         ]
@@ -60,7 +61,13 @@ def bars(id_: str, title: str, description: str, lines: Sequence[Bar]) -> str:
 
 
 def columns(
-    id_: str, title: str, description: str, labels: Sequence[str], stacked: Sequence[Series]
+    id_: str,
+    title: str,
+    description: str,
+    labels: Sequence[str],
+    stacked: Sequence[Series],
+    *,
+    unit: str,
 ) -> str:
     """Draw a column per label with the series on top of each other, negatives below zero."""
     most, least = _extremes(len(labels), stacked)
@@ -73,7 +80,7 @@ def columns(
     def y_of(value: float) -> float:
         return bottom - _PLOT * (value - low) / (high - low)
 
-    parts = []
+    parts = [f'<text x="{_LEFT - 6}" y="12" class="end faint">{escaped(unit)}</text>']
     for index in range(round((high - low) / step) + 1):
         value = low + index * step
         y = y_of(value)
@@ -86,12 +93,13 @@ def columns(
     every = math.ceil(len(labels) / 6) or 1
     for index, label in enumerate(labels):
         left = _LEFT + index * slot
-        parts += _stack(index, left + slot * 0.14, slot * 0.72, stacked, y_of)
+        pieces = "\n".join(_stack(index, left + slot * 0.14, slot * 0.72, stacked, y_of))
+        parts.append(f'<g class="stack">\n{pieces}\n</g>')
         # From the newest backwards, so that it always has a label.
         if (len(labels) - 1 - index) % every == 0:
             x = left + slot / 2
             parts.append(
-                f'<text x="{x:.1f}" y="{bottom + 16}" class="middle faint">{escape(label)}</text>'
+                f'<text x="{x:.1f}" y="{bottom + 16}" class="middle faint">{escaped(label)}</text>'
             )
     legend = list(_legend(stacked, bottom + _FOOT))
     height = bottom + _FOOT + _LEGEND_ROW * math.ceil(len(stacked) / 2)
@@ -124,7 +132,7 @@ def _legend(stacked: Sequence[Series], top: float) -> Iterator[str]:
         x = (index % 2) * (WIDTH / 2)
         y = top + (index // 2) * _LEGEND_ROW
         yield f'<rect x="{x:.0f}" y="{y + 3:.0f}" width="10" height="10" class="{series.kind}"/>'
-        yield f'<text x="{x + 16:.0f}" y="{y + 12:.0f}">{escape(_short(series.name, 26))}</text>'
+        yield f'<text x="{x + 16:.0f}" y="{y + 12:.0f}">{escaped(_short(series.name, 26))}</text>'
 
 
 def _extremes(count: int, stacked: Sequence[Series]) -> tuple[float, float]:
@@ -140,7 +148,7 @@ def _nice_step(raw: float) -> float:
 
 
 def _compact(value: float) -> str:
-    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for size, letter in ((1e12, " tn"), (1e9, " bn"), (1e6, " m"), (1e3, " k")):
         if abs(value) >= size:
             return f"{value / size:g}{letter}"
     return f"{value:.4g}"
@@ -155,6 +163,6 @@ def _svg(id_: str, title: str, description: str, height: float, parts: Sequence[
     return (
         f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img"'
         f' aria-labelledby="{id_}-title {id_}-desc">\n'
-        f'<title id="{id_}-title">{escape(title)}</title>\n'
-        f'<desc id="{id_}-desc">{escape(description)}</desc>\n{inner}\n</svg>'
+        f'<title id="{id_}-title">{escaped(title)}</title>\n'
+        f'<desc id="{id_}-desc">{escaped(description)}</desc>\n{inner}\n</svg>'
     )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from syncer.report.charts import Bar, Series, bars, columns
-from syncer.report.html import Column, cards, paragraph, section, table
+from syncer.report.html import Column, Markup, beside, cards, named, paragraph, pill, section, table
 from syncer.report.style import SERIES
-from syncer.report.wording import NOTHING, amount, count, currency, moment
+from syncer.report.wording import NOTHING, amount, count, currency, escaped, moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +29,11 @@ def open_amounts(report: Report) -> str:
         "open",
         "Open amounts",
         [
-            paragraph("What remains to be paid of invoices that are open.", "faint"),
+            paragraph(
+                "What remains to be paid of invoices that are open, less credits. Neither drafts"
+                " nor void or uncollectible invoices are counted.",
+                "faint",
+            ),
             *_cards(report.open, _open_card, "Nothing is open."),
         ],
     )
@@ -39,6 +42,7 @@ def open_amounts(report: Report) -> str:
 def _open_card(number: int, code: str, rows: Sequence[Open]) -> str:
     name = currency(code)
     total = sum((row.amount for row in rows), _ZERO)
+    credit = sum((row.credit for row in rows), _ZERO)
     invoices = sum(row.invoices for row in rows)
     chart = bars(
         f"open-{number}",
@@ -46,13 +50,23 @@ def _open_card(number: int, code: str, rows: Sequence[Open]) -> str:
         f"{amount(total)} {name} in {count(invoices)} invoice(s); the table has every figure.",
         [Bar(_account(row), float(row.amount), f"{amount(row.amount)} {name}") for row in rows],
     )
+    # A credit hides in a sum; where there is one, it is shown by itself.
+    given = [(amount(row.credit) if row.credit else NOTHING,) if credit else () for row in rows]
     shown = table(
         f"Open amounts in {name}",
-        (Column("Account"), Column("Invoices", is_number=True), Column(name, is_number=True)),
-        [(_account(row), count(row.invoices), amount(row.amount)) for row in rows],
-        foot=("Total", count(invoices), amount(total)),
+        (
+            Column("Account", is_name=True),
+            Column(name, is_number=True),
+            *((Column("Credits in it", is_number=True),) if credit else ()),
+            Column("Invoices", is_number=True),
+        ),
+        [
+            (named(_account(row), *_standing(row)), amount(row.amount), *back, count(row.invoices))
+            for row, back in zip(rows, given, strict=True)
+        ],
+        foot=("Total", amount(total), *((amount(credit),) if credit else ()), count(invoices)),
     )
-    return f"<h3>{escape(name)}: {amount(total)}</h3>\n{chart}\n{shown}"
+    return f"<h3>{escaped(name)}: {amount(total)}</h3>\n{chart}\n{shown}"
 
 
 def spend(report: Report) -> str:
@@ -65,9 +79,11 @@ def spend(report: Report) -> str:
         "Spend over time",
         [
             paragraph(
-                "What was paid of the invoices created in each of the last twelve months.", "faint"
+                "What was paid, to date, of the invoices created in each of the last twelve months"
+                " (UTC); the newest may not be over. The API does not say when something was paid.",
+                "faint",
             ),
-            *_cards(report.paid, _spend_card, "Nothing was paid."),
+            *_cards(report.paid, _spend_card, "Nothing was paid.", beneath=True),
             *(
                 [paragraph(f"Besides, paid in other months or in none: {otherwise}.")]
                 if otherwise
@@ -87,7 +103,7 @@ def _spend_card(number: int, code: str, rows: Sequence[Paid]) -> str:
         f"spend-{number}",
         f"Paid in {name} by month and account",
         f"{amount(sum(figures.values(), _ZERO))} {name} in all; the table has every figure.",
-        [month[2:] for month in months],
+        months,
         [
             Series(
                 names[place],
@@ -96,6 +112,7 @@ def _spend_card(number: int, code: str, rows: Sequence[Paid]) -> str:
             )
             for place in places
         ],
+        unit=name,
     )
     lines = []
     for month in reversed(months):
@@ -107,13 +124,13 @@ def _spend_card(number: int, code: str, rows: Sequence[Paid]) -> str:
         f"Paid in {name} by month",
         (
             Column("Month"),
-            *(Column(names[place], is_number=True) for place in places),
+            *(Column(names[place], is_number=True, is_name=True) for place in places),
             Column("All", is_number=True),
         ),
         lines,
         foot=("Total", *map(amount, sums), amount(sum(sums, _ZERO))),
     )
-    return f"<h3>{escape(name)}</h3>\n{chart}\n{shown}"
+    return f"<h3>{escaped(name)}</h3>\n{beside(chart, shown)}"
 
 
 def _months(rows: Sequence[Paid]) -> list[str]:
@@ -133,7 +150,7 @@ def failed_payments(report: Report) -> str:
         "Failed payments by currency",
         (
             Column("Currency"),
-            Column("Status"),
+            Column("Status", is_name=True),
             Column("Invoices", is_number=True),
             Column("Remaining", is_number=True),
         ),
@@ -145,11 +162,11 @@ def failed_payments(report: Report) -> str:
     oldest = table(
         "Failed payments, oldest first",
         (
-            Column("Invoice"),
-            Column("Account"),
+            Column("Invoice", is_name=True),
+            Column("Account", is_name=True),
             Column("Created"),
             Column("Age in days", is_number=True),
-            Column("Status"),
+            Column("Status", is_name=True),
             Column("Attempts", is_number=True),
             Column("Remaining", is_number=True),
             Column("Currency"),
@@ -163,7 +180,7 @@ def failed_payments(report: Report) -> str:
                 if row.created_at is None
                 else count((report.made_at - row.created_at).days),
                 row.status,
-                count(row.attempts),
+                NOTHING if row.attempts is None else count(row.attempts),
                 amount(row.amount),
                 currency(row.currency),
             )
@@ -210,7 +227,7 @@ def _origin_card(number: int, code: str, rows: Sequence[Origin]) -> str:
     shown = table(
         f"Top-ups in {name} by origin",
         (
-            Column("Origin"),
+            Column("Origin", is_name=True),
             Column("Invoices", is_number=True),
             Column("Due", is_number=True),
             Column("Paid", is_number=True),
@@ -220,22 +237,35 @@ def _origin_card(number: int, code: str, rows: Sequence[Origin]) -> str:
             for row in rows
         ],
     )
-    return f"<h3>{escape(name)}</h3>\n{chart}\n{shown}"
+    return f"<h3>{escaped(name)}</h3>\n{chart}\n{shown}"
 
 
 def _account(row: Open) -> str:
     return row.account or f"{row.accounts:,} other account(s)"
 
 
+def _standing(row: Open) -> Iterator[Markup]:
+    some = "" if row.account else "some "
+    if row.stale:
+        yield pill(f"{some}stale", "bad")
+    if row.forgotten:
+        yield pill(f"{some}not synced any more", "look")
+
+
 def _cards(
-    rows: Sequence[Row], card: Callable[[int, str, Sequence[Row]], str], nothing: str
+    rows: Sequence[Row],
+    card: Callable[[int, str, Sequence[Row]], str],
+    nothing: str,
+    *,
+    beneath: bool = False,
 ) -> Iterator[str]:
-    """Make a card of the rows of each currency, which stand together."""
+    """Make a card of the rows of each currency, which stand together; `beneath` each other."""
     groups = [(code, list(those)) for code, those in groupby(rows, lambda row: row.currency)]
     if not groups:
         yield paragraph(nothing)
         return
     shown = groups[:MOST_CURRENCIES]
-    yield cards(card(number, code, those) for number, (code, those) in enumerate(shown))
+    made = [card(number, code, those) for number, (code, those) in enumerate(shown)]
+    yield "\n".join(made) if beneath else cards(made)
     if len(groups) > len(shown):
         yield paragraph(f"and {len(groups) - len(shown):,} more currencies", "more")

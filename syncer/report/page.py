@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from html import escape
 from typing import TYPE_CHECKING
 
-from syncer.report import money, state
+from syncer.report import money, state, summary
 from syncer.report.style import CSS
-from syncer.report.wording import count, moment
+from syncer.report.wording import count, escaped, moment
 
 if TYPE_CHECKING:
     from syncer.store.report import Report
@@ -23,11 +22,12 @@ def render(report: Report, *, version: str) -> str:
     made = moment(report.made_at)
     sections = "\n".join(
         [
-            state.accounts(report),
+            summary.summary(report),
             money.open_amounts(report),
             money.spend(report),
             money.failed_payments(report),
             money.origins(report),
+            state.accounts(report),
             state.changes(report),
             state.vanished(report),
             state.rejections(report),
@@ -49,14 +49,14 @@ def render(report: Report, *, version: str) -> str:
 <body>
 <header>
 <h1>AI Gateway invoices</h1>
-<p class="lead">As the database held them on {made} UTC ({escape(report.where)}),\
+<p class="lead">As the database held them on {made} UTC ({escaped(report.where)}),\
  {count(report.accounts.total)} account(s). All times are in UTC. Amounts of different currencies\
  are never added up.</p>
 </header>
 <main>
 {sections}
 </main>
-<footer><p class="faint">Made by syncer {escape(version)}</p></footer>
+<footer><p class="faint">Made by syncer {escaped(version)}</p></footer>
 </body>
 </html>
 """

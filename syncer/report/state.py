@@ -25,22 +25,11 @@ _KINDS = {
 
 
 def accounts(report: Report) -> str:
-    """Say first which figures can be relied on, and why others cannot."""
-    total, stale = report.accounts.total, report.stale_accounts
-    if stale:
-        warning = paragraph(
-            f"{stale:,} of {total:,} account(s) are stale: every figure below is only as complete"
-            " as this list, and their invoices may be out of date or not there at all.",
-            "warning",
-        )
-    elif total:
-        warning = paragraph(f"All {total:,} account(s) are complete and fresh.", "well")
-    else:
-        warning = paragraph("No account was ever synced, and none is configured.", "warning")
+    """List the accounts: which figures can be relied on, and why others cannot."""
     shown = table(
         "Accounts, those to look at first",
         (
-            Column("Account"),
+            Column("Account", is_name=True),
             Column("State"),
             Column("Complete as of"),
             Column("Age"),
@@ -51,7 +40,8 @@ def accounts(report: Report) -> str:
         [_account(line) for line in report.accounts.rows],
         more=report.accounts.more,
     )
-    return section("accounts", "How complete this is", [warning, shown])
+    there = shown if report.accounts.total else paragraph("There are none.")
+    return section("accounts", "How complete this is", [there])
 
 
 def _account(line: AccountLine) -> tuple[str | Markup, ...]:
@@ -86,10 +76,10 @@ def changes(report: Report) -> str:
         "Latest changes",
         (
             Column("Observed"),
-            Column("Account"),
-            Column("Invoice"),
+            Column("Account", is_name=True),
+            Column("Invoice", is_name=True),
             Column("Change"),
-            Column("Status"),
+            Column("Status", is_name=True),
         ),
         [
             (
@@ -119,9 +109,9 @@ def vanished(report: Report) -> str:
         "Vanished invoices",
         (
             Column("Missing since"),
-            Column("Account"),
-            Column("Invoice"),
-            Column("Last status"),
+            Column("Account", is_name=True),
+            Column("Invoice", is_name=True),
+            Column("Last status", is_name=True),
             Column("Due", is_number=True),
             Column("Currency"),
         ),
@@ -152,7 +142,7 @@ def rejections(report: Report) -> str:
     """Show records that cannot be invoices."""
     shown = table(
         "Rejected records",
-        (Column("First seen"), Column("Account"), Column("Reason", is_sentence=True)),
+        (Column("First seen"), Column("Account", is_name=True), Column("Reason", is_sentence=True)),
         [(moment(row.first_seen_at), row.account, row.reason) for row in report.rejected.rows],
         more=report.rejected.more,
     )
@@ -230,6 +220,7 @@ def _days(found: Sequence[RunDay]) -> str:
             Series(word, word, [float(figures.get((day, word), 0)) for day in days])
             for word in states
         ],
+        unit="runs",
     )
     shown = table(
         "Runs by day",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,6 +10,15 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 NOTHING = "–"  # noqa: RUF001 an en dash, where a table has no figure
+
+
+def escaped(text: str) -> str:
+    """Write anybody's text as HTML, and visibly what hides in it or turns a line around."""
+    return escape("".join(one if one.isprintable() else _seen(one) for one in text))
+
+
+def _seen(one: str) -> str:
+    return " " if one.isspace() else "\ufffd"
 
 
 def amount(value: Decimal) -> str:

@@ -55,14 +55,30 @@ class AccountLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """Accounts that nothing syncs any more, and their invoices, which count all the same."""
+
+    accounts: int
+    invoices: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Open:
-    """What is open in a currency, in its major unit; no account: that of all the others."""
+    """What is open in a currency, in its major unit; no account: that of all the others.
+
+    `amount` is net of `credit`, which is what comes back, at most 0. How many of the accounts are
+    `stale`, and of how many nothing but invoices is known (`forgotten`); `unsure` is their amount.
+    """
 
     currency: str
     account: str | None
     accounts: int
+    stale: int
+    forgotten: int
     invoices: int
     amount: Decimal
+    credit: Decimal
+    unsure: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +119,7 @@ class Failed:
     invoice_id: str
     status: str
     created_at: datetime | None
-    attempts: int
+    attempts: int | None
     currency: str
     amount: Decimal
 
@@ -184,12 +200,17 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Everything that the report shows, of one moment of one database."""
+    """Everything that the report shows, of one moment of one database.
+
+    `oldest` is the earliest moment as of which an account is complete, of those that ever were.
+    """
 
     made_at: datetime
     where: str
     accounts: Listing[AccountLine]
     stale_accounts: int
+    oldest: datetime | None
+    forgotten: Forgotten
     open: tuple[Open, ...]
     paid: tuple[Paid, ...]
     paid_otherwise: tuple[Sum, ...]
@@ -217,6 +238,8 @@ async def read_report(database: Database, names: Mapping[str, str]) -> Report:
             where=f"{database.where}, schema {database.schema}",
             accounts=Listing(tuple(accounts[:MOST_ACCOUNTS]), len(accounts)),
             stale_accounts=sum(account.stale for account in accounts),
+            oldest=min(filter(None, map(_as_of, accounts)), default=None),
+            forgotten=(await _all(conn, queries.FORGOTTEN, Forgotten))[0],
             open=await _all(conn, queries.OPEN, Open, most=MOST_BARS),
             paid=await _all(conn, queries.PAID, Paid, most=MOST_SERIES),
             paid_otherwise=await _all(conn, queries.PAID_OTHERWISE, Sum),
@@ -248,6 +271,10 @@ def _accounts(states: Sequence[SyncState], names: Mapping[str, str]) -> list[Acc
         AccountLine(id_, names[id_], None, configured=True) for id_ in names if id_ not in seen
     ]
     return sorted(lines, key=lambda line: (not line.stale, line.name, line.id))
+
+
+def _as_of(account: AccountLine) -> datetime | None:
+    return account.state.complete_as_of if account.state else None
 
 
 async def _all(

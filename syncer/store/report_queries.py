@@ -15,27 +15,40 @@ SNAPSHOT: Final = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ON
 
 MADE: Final = text("SELECT now()")
 
+FORGOTTEN: Final = text("""
+SELECT count(DISTINCT account_id) AS accounts, count(*) AS invoices
+FROM invoices
+WHERE missing_since IS NULL
+    AND NOT EXISTS (SELECT FROM sync_state WHERE sync_state.account_id = invoices.account_id)
+""")
+
 # The largest accounts by themselves, the others as one line without a name.
 OPEN: Final = text("""
 SELECT
     currency,
     CASE WHEN place <= :most THEN account END AS account,
     count(*) AS accounts,
+    count(*) FILTER (WHERE stale) AS stale,
+    count(*) FILTER (WHERE stale IS NULL) AS forgotten,
     sum(invoices) AS invoices,
-    sum(amount) AS amount
+    sum(amount) AS amount,
+    sum(credit) AS credit,
+    sum(CASE WHEN stale IS NOT FALSE THEN amount ELSE 0 * amount END) AS unsure
 FROM (
     SELECT
         coalesce(account_name, account_id) AS account,
         currency,
-        sum(invoices) AS invoices,
-        sum(amount_remaining_major) AS amount,
+        stale,
+        count(*) AS invoices,
+        sum(amount_remaining) * major_per_minor(currency) AS amount,
+        sum(least(amount_remaining, 0)) * major_per_minor(currency) AS credit,
         row_number() OVER (
-            PARTITION BY currency ORDER BY sum(amount_remaining_major) DESC, account_id
+            PARTITION BY currency ORDER BY sum(amount_remaining) DESC, account_id
         ) AS place
-    FROM invoice_totals
-    LEFT JOIN sync_state USING (account_id)
-    WHERE status = 'open'
-    GROUP BY account_id, account_name, currency
+    FROM invoices
+    LEFT JOIN sync_freshness USING (account_id)
+    WHERE status = 'open' AND missing_since IS NULL
+    GROUP BY account_id, account_name, stale, currency
 ) AS ranked
 GROUP BY currency, least(place, :most + 1), CASE WHEN place <= :most THEN account END
 ORDER BY currency, least(place, :most + 1)
@@ -115,7 +128,7 @@ _FAILED: Final = """
 FROM invoices
 LEFT JOIN sync_state USING (account_id)
 WHERE missing_since IS NULL AND status IN ('open', 'uncollectible')
-    AND attempt_count > 0 AND amount_remaining > 0
+    AND (attempted OR attempt_count > 0) AND amount_remaining > 0
 """
 
 FAILED: Final = text(f"""
