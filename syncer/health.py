@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -96,7 +97,10 @@ async def _listen(server: web.AppRunner, address: tuple[str, int]) -> None:
     try:
         await web.TCPSite(server, host, port).start()
     except OSError as error:
-        finding = f"[health].listen: cannot listen on {host}:{port} ({error.strerror or error})"
+        # Python's own text repeats the address.
+        number = error.errno or 0
+        why = os.strerror(number) if number > 0 else error.strerror or error
+        finding = f"[health].listen: cannot listen on {host}:{port} ({why})"
         if error.errno == errno.EADDRINUSE:
             finding += "; is a daemon running already?"
         raise ConfigurationError([finding]) from error

@@ -195,9 +195,13 @@ def migrate(
 ) -> None:
     """Bring the database's schema to the revision that this version needs.
 
-    Several processes may do so at once: they take turns.
+    Needs the database alone, no account and no token. Several processes may do so at once: they
+    take turns.
     """
-    settings = _settings(context, config)
+    settings = _settings(context, config, needs_accounts=False)
+    if settings.database.url is None:
+        # Where nothing at all is configured, an embedded database is not what was meant.
+        settings = _settings(context, config)
     _configure_logs(settings)
     from syncer.app import interruptible
     from syncer.cli.schema import check_schema, migrate_schema
@@ -262,7 +266,7 @@ def report(
 def health(context: typer.Context, config: ConfigPath = None) -> None:
     """Exit 0 while the daemon on this host is live, 1 otherwise: for a container's HEALTHCHECK."""
     try:
-        settings = _settings(context, config)
+        settings = _settings(context, config, needs_accounts=False)
     except ConfigurationError as error:
         # Docker reserves 2 for itself.
         _fail(["; ".join(error.findings)], EXIT_INCOMPLETE)

@@ -13,7 +13,7 @@ from syncer.cloudflare.tally import Tally
 from syncer.demo.cluster import find_binaries
 from syncer.errors import CloudflareError, ConfigurationError, SyncerError
 from syncer.store.migrate import schema_state
-from syncer.store.prerequisites import require_utf8
+from syncer.store.prerequisites import require_utf8, require_writable
 from syncer.store.privileges import missing_privileges, missing_tables
 from syncer.sync.roster import ask_all, merge
 
@@ -95,6 +95,7 @@ async def _check_database(settings: Settings) -> int:
             _find("ok", "database", f"reachable at {database.where}")
             async with database.transaction() as conn:
                 await require_utf8(conn)
+                await require_writable(conn)
                 if not state.at_head:
                     _find("error", "schema", str(state))
                     return EXIT_DATABASE

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 async def give_tour() -> None:
     """Show two syncs of a simulated API into a real PostgreSQL, and what to ask it afterwards."""
-    logs.configure(format="console", level="error")
+    # Which account fails, and why, is in the tables.
+    logs.configure(format="console", level="critical")
     with tempfile.TemporaryDirectory(prefix="syncer-demo-") as directory:
         await _tour(Path(directory))
 

@@ -17,6 +17,7 @@ from syncer.attempts import attempt
 from syncer.cloudflare.account_list import ListedPage, decode_listed
 from syncer.cloudflare.body import read_limited
 from syncer.cloudflare.certificates import why_distrusted
+from syncer.cloudflare.connections import connection_failed
 from syncer.cloudflare.gates import Gate, Gates
 from syncer.cloudflare.headers import rate_limits
 from syncer.cloudflare.page_size import GrantedPageSize
@@ -255,7 +256,7 @@ class CloudflareClient:
             timeout_s = self._settings.request_timeout_s
             raise Unavailable(f"no complete answer within {timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
-            raise _connection_failed(error) from error
+            raise connection_failed(error) from error
         return question.decode(response.status, response.headers, body)
 
     def _wait_s(self, state: RetryCallState) -> float:
@@ -275,11 +276,4 @@ async def _send_once(
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _connection_failed(error) from error
-
-
-def _connection_failed(error: BaseException) -> Unavailable:
-    """Name an error of the network, whose text may hold an address but no more."""
-    cause = error.__cause__ or error.__context__
-    name = type(error).__name__ + (f": {type(cause).__name__}" if cause is not None else "")
-    return Unavailable(f"the connection failed ({name})")
+        raise connection_failed(error) from error

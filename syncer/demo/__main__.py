@@ -1,23 +1,46 @@
-"""`python -m syncer.demo`: the simulated API with the demo's accounts, as its own process."""
+"""`python -m syncer.demo`: the simulated API with the demo's accounts, as its own process.
+
+Point `[cloudflare].base_url` (SYNCER_CLOUDFLARE__BASE_URL) at the URL that it prints.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from syncer.demo.api import SimulatedApi
 from syncer.demo.world import DEMO_SETTINGS, demo_world
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT; the one line on standard output is the base URL."""
-    parser = argparse.ArgumentParser(prog="python -m syncer.demo", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m syncer.demo",
+        description=__doc__,
+        epilog="\n".join(("accounts (id, token, invoices):", *_accounts())),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8787)
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.host, arguments.port))
+    try:
+        asyncio.run(serve(arguments.host, arguments.port))
+    except OSError as error:
+        parser.exit(1, f"{parser.prog}: {os.strerror(error.errno or 0)}; --port takes another\n")
+
+
+def _accounts() -> Iterator[str]:
+    for account in demo_world():
+        lacks = " (lacks the permission)" if account.simulated.powerless else ""
+        size = len(account.simulated.invoices)
+        yield f"  {account.simulated.id}  {account.token:<15}  {size:>3}{lacks}"
 
 
 async def serve(host: str, port: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError
@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from syncer.errors import DatabaseBusy, DatabaseError, DatabaseUnreachable, SchemaMismatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 DRIVER_ERRORS = (
     asyncpg.PostgresError,
@@ -32,6 +32,12 @@ _OTHER_SCHEMA = ("42P01", "42703")  # undefined table, undefined column
 
 # PgBouncer's words for a transaction in the one mode in which it cannot keep any.
 _NO_TRANSACTIONS = "transaction blocks not allowed in statement pooling mode"
+
+# What to do about a refusal that no other try will change.
+_ADVICE: Final[Mapping[str, str]] = {
+    "25006": "this is a standby, or its user may only read: name the primary in [database].url",
+    "42501": "its user lacks a right, see docs/operations.md",
+}
 
 # Classes whose primary message names tables, columns, constraints and roles. Those of data
 # exceptions (22) quote the value, and so does what a trigger may raise (P0).
@@ -86,6 +92,8 @@ def _translated(error: BaseException, where: str) -> DatabaseError:
         message = f"{message}: {_first_line(error)}"
     if sqlstate in _OTHER_SCHEMA:
         return SchemaMismatch(f"{message}; run `syncer migrate`")
+    if sqlstate in _ADVICE:
+        message = f"{message}; {_ADVICE[sqlstate]}"
     return DatabaseBusy(message) if sqlstate in _BUSY else DatabaseError(message)
 
 
@@ -101,6 +109,9 @@ def _is_lost_connection(error: BaseException, sqlstate: str | None) -> bool:
 def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, ConnectionRefusedError):
+        # Python's own text repeats the address.
+        return "the connection is refused; does PostgreSQL run there, and listen on that address?"
     if isinstance(error, OSError):
         text = error.strerror or _first_line(error) or type(error).__name__
         return f"{text}: {error.filename}" if error.filename else text

@@ -17,6 +17,8 @@ FROM pg_database
 WHERE datname = current_database()
 """)
 
+_READ_ONLY = text("SELECT cast(current_setting('transaction_read_only') AS boolean)")
+
 _SCHEMA_CREATION = text("""
 SELECT
     has_database_privilege(current_database(), 'CREATE') AS allowed,
@@ -40,6 +42,15 @@ async def require_utf8(conn: AsyncConnection) -> None:
             f"the database {found.name} has the encoding {found.encoding}, which cannot hold every"
             " text of an invoice; make one with"
             " CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+        )
+
+
+async def require_writable(conn: AsyncConnection) -> None:
+    """Raise DatabaseError where every transaction is read-only, before one finds out."""
+    if (await conn.execute(_READ_ONLY)).scalar_one():
+        raise DatabaseError(
+            "nothing can be written: it is a standby, or default_transaction_read_only is on"
+            " for its user; name the primary in [database].url"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -78,6 +79,9 @@ async def test_a_sync_into_a_read_only_database_ends_before_anything_is_asked(
     assert "25006" in the_line(finished)
     assert "read-only transaction" in the_line(finished)
     assert syncer.api.requests == []
+    checked = await syncer.run("check")
+    assert checked.code == 3
+    assert re.search(r"^error +database: .*name the primary", checked.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,7 @@ async def test_an_address_that_cannot_be_listened_on(syncer: Program) -> None:
             last = finished.stderr.splitlines()[-1]
             assert last.startswith(f"syncer: [health].listen: cannot listen on {address} (")
             assert last.endswith("is a daemon running already?") is (address == taken)
+            assert last.count(address.rpartition(":")[2]) == 1
             assert "Traceback" not in finished.stderr
 
 

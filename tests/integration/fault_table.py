@@ -115,7 +115,7 @@ NO, DENIED, GONE = "request_rejected", "access_denied", "not_found"
 
 THROTTLES: Final = "the API throttles this credential (HTTP 429, code 971)"
 DOWN: Final = "the API is unavailable (HTTP *)"
-REFUSED: Final = "the connection failed (ClientConnectorError: ConnectionRefusedError)"
+REFUSED: Final = "cannot connect to 127.0.0.1:*: the connection is refused; see *"
 LOST: Final = "the connection failed (*)"
 SILENT: Final = "no complete answer within 2 s"
 REJECTS: Final = "the API rejects the request (HTTP *, code 1234): no"

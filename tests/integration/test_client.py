@@ -3,6 +3,7 @@ import gzip
 import ssl
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import structlog
@@ -153,10 +154,12 @@ async def test_a_connection_that_ends_before_an_answer_is_not_a_hidden_second_re
 async def test_an_unreachable_host_is_unavailable_and_names_no_secret() -> None:
     client = ClientSettings(base_url="", user_agent="syncer/test", max_attempts=1)
     async with walking(3, client=client) as world:
+        url = urlsplit(world.api.base_url)
         await world.api.__aexit__(None, None, None)
         error, _ = await failing(world)
         assert str(error) == (
-            "the connection failed (ClientConnectorError: ConnectionRefusedError)"
+            f"cannot connect to {url.netloc}: the connection is refused;"
+            " see [cloudflare].base_url and the firewall of this host"
         )
         # The simulation is closed a second time when the test ends.
 

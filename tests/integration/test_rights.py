@@ -207,7 +207,8 @@ async def test_each_grant_that_is_missing_is_named_and_an_error_to_read(
         record = of(await here.run(), "production")
     assert (record.status, record.reason) == ("failed", "storage")
     assert str(record.error).endswith(
-        "42501 InsufficientPrivilegeError: permission denied for table invoices"
+        "42501 InsufficientPrivilegeError: permission denied for table invoices;"
+        " its user lacks a right, see docs/operations.md"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -71,6 +72,14 @@ async def test_the_demo_runs_as_its_own_process_until_it_is_terminated() -> None
     async with asyncio.timeout(30), aiohttp.ClientSession() as session:
         base_url = (await output.readline()).decode().split()[-1]
         assert (await session.get(base_url)).status == 404
+        rival = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "syncer.demo", "--port", str(urlsplit(base_url).port)),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        (_, told) = await rival.communicate()
+        assert rival.returncode == 1
+        assert told.startswith(b"python -m syncer.demo: ")
+        assert told.count(b"\n") == 1
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
         assert await output.read() == b""

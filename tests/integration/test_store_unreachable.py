@@ -21,8 +21,8 @@ async def test_a_closed_port_is_unreachable() -> None:
         with pytest.raises(DatabaseUnreachable) as caught:
             await fetch(database, "SELECT 1")
     assert str(caught.value) == (
-        f"cannot reach PostgreSQL at 127.0.0.1:{port}/ledger: Connect call failed"
-        f" ('127.0.0.1', {port})"
+        f"cannot reach PostgreSQL at 127.0.0.1:{port}/ledger: the connection is refused;"
+        " does PostgreSQL run there, and listen on that address?"
     )
     assert "hunter2" not in told(caught.value)
 

@@ -85,7 +85,10 @@ def test_an_error_that_only_sqlalchemy_knows_is_translated_too() -> None:
         (OSError(), "OSError"),
         (OSError("Multiple exceptions: refused, refused"), "Multiple exceptions: refused, refused"),
         (FileNotFoundError(2, "No such file", "/ca.pem"), "No such file: /ca.pem"),
-        (ConnectionRefusedError(111, "Connect call failed"), "Connect call failed"),
+        (
+            ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 5432)"),
+            "the connection is refused; does PostgreSQL run there, and listen on that address?",
+        ),
         (asyncpg.ClientConfigurationError("bad sslmode\nmore"), "bad sslmode"),
         (
             asyncpg.ProtocolViolationError(NO_TRANSACTIONS),
