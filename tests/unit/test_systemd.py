@@ -54,10 +54,10 @@ def test_it_is_well_closed() -> None:
     assert done.returncode == 0, done.stdout.splitlines()[-1]
 
 
-def test_its_credentials_are_those_that_the_page_names() -> None:
+def test_its_credentials_are_those_that_the_pages_name() -> None:
     given = {value.partition(":")[0] for value in values("LoadCredential")}
     named = set(re.findall(r"/run/credentials/syncer\.service/(\w+)", read("docs/systemd.md")))
-    made = set(re.findall(r"/dev/stdin /etc/syncer/secrets/(\w+)", read("docs/systemd.md")))
+    made = set(re.findall(r"/dev/stdin /etc/syncer/secrets/(\w+)", read("docs/start.md")))
     assert given == named == made
 
 
