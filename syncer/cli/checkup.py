@@ -43,9 +43,12 @@ async def check_everything(settings: Settings) -> int:
         return EXIT_USAGE
     try:
         accounts, all_found = await _find_accounts(settings, client, configured, discoveries)
+        # Each has its time from its turn on, or those behind a spent budget would run out of it.
+        turns = asyncio.Semaphore(settings.sync.concurrent_accounts)
         async with asyncio.TaskGroup() as group:
             checks = [
-                group.create_task(_check_account(settings, client, account)) for account in accounts
+                group.create_task(_check_account(settings, client, account, turns))
+                for account in accounts
             ]
     finally:
         await client.close()
@@ -115,14 +118,16 @@ async def _check_database(settings: Settings) -> int:
     return 0
 
 
-async def _check_account(settings: Settings, client: CloudflareClient, account: Account) -> bool:
+async def _check_account(
+    settings: Settings, client: CloudflareClient, account: Account, turns: asyncio.Semaphore
+) -> bool:
     subject = f"account {account.name}"
     if account.problem:
         _find("error", subject, account.problem)
         return False
     source = PageSource(client, account, walk_settings(settings), Tally())
     try:
-        async with asyncio.timeout(settings.sync.account_timeout.total_seconds()):
+        async with turns, asyncio.timeout(settings.sync.account_timeout.total_seconds()):
             with client.slots.sharing(account.id):
                 page = await source.first_page()
     except CloudflareError as error:

@@ -33,7 +33,8 @@ async def write_report(settings: Settings, output: str) -> None:
         report = await read_report(database, {} if failures else names)
     page = render(report, version=__version__)
     if output == STDOUT:
-        sys.stdout.write(page)
+        # Whatever the terminal's encoding is, the page says that it is in this one.
+        sys.stdout.buffer.write(page.encode())
         return
     write_whole(Path(output), page)
     say(

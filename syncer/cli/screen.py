@@ -97,7 +97,8 @@ def watching(log_format: str) -> Iterator[Observer]:
         return
     progress = Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        # A name may hold what would be markup.
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("pages, {task.fields[accounts]} accounts done"),

@@ -13,8 +13,10 @@ from syncer.report.wording import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from decimal import Decimal
 
 WIDTH: Final = 420
+_LARGEST: Final = 1e200  # so that neither a sum nor a ratio of lengths leaves what a float can be
 _ROW: Final = 36  # a bar with its label above
 _BAR: Final = 12
 _PLOT: Final = 170
@@ -23,6 +25,12 @@ _FOOT: Final = 22
 _TOP: Final = 26  # the axis' unit
 _LEGEND_ROW: Final = 18
 _LONGEST: Final = 30  # characters of a label
+
+
+def length_of(amount: Decimal) -> float:
+    """Give an amount for the eye, whatever it is: as good as nothing is nothing."""
+    length = max(-_LARGEST, min(_LARGEST, float(amount)))
+    return length if abs(length) > 1 / _LARGEST else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from decimal import Decimal
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from syncer.report.charts import Bar, Series, bars, columns
+from syncer.report.charts import Bar, Series, bars, columns, length_of
 from syncer.report.html import Column, Markup, beside, cards, named, paragraph, pill, section, table
 from syncer.report.style import SERIES
-from syncer.report.wording import NOTHING, amount, count, currency, escaped, moment
+from syncer.report.wording import NOTHING, amount, count, currency, escaped, moment, total_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,14 +41,14 @@ def open_amounts(report: Report) -> str:
 
 def _open_card(number: int, code: str, rows: Sequence[Open]) -> str:
     name = currency(code)
-    total = sum((row.amount for row in rows), _ZERO)
-    credit = sum((row.credit for row in rows), _ZERO)
+    total = total_of(row.amount for row in rows)
+    credit = total_of(row.credit for row in rows)
     invoices = sum(row.invoices for row in rows)
     chart = bars(
         f"open-{number}",
         f"Open amounts in {name} by account",
         f"{amount(total)} {name} in {count(invoices)} invoice(s); the table has every figure.",
-        [Bar(_account(row), float(row.amount), f"{amount(row.amount)} {name}") for row in rows],
+        [Bar(_account(row), length_of(row.amount), f"{amount(row.amount)} {name}") for row in rows],
     )
     # A credit hides in a sum; where there is one, it is shown by itself.
     given = [(amount(row.credit) if row.credit else NOTHING,) if credit else () for row in rows]
@@ -102,13 +102,13 @@ def _spend_card(number: int, code: str, rows: Sequence[Paid]) -> str:
     chart = columns(
         f"spend-{number}",
         f"Paid in {name} by month and account",
-        f"{amount(sum(figures.values(), _ZERO))} {name} in all; the table has every figure.",
+        f"{amount(total_of(figures.values()))} {name} in all; the table has every figure.",
         months,
         [
             Series(
                 names[place],
                 SERIES[place - 1],
-                [float(_of_month(figures, month, place)) for month in months],
+                [length_of(_of_month(figures, month, place)) for month in months],
             )
             for place in places
         ],
@@ -118,8 +118,8 @@ def _spend_card(number: int, code: str, rows: Sequence[Paid]) -> str:
     for month in reversed(months):
         amounts = [_of_month(figures, month, place) for place in places]
         cells = [amount(value) if value else NOTHING for value in amounts]
-        lines.append((month, *cells, amount(sum(amounts, _ZERO))))
-    sums = [sum((row.amount for row in rows if row.place == place), _ZERO) for place in places]
+        lines.append((month, *cells, amount(total_of(amounts))))
+    sums = [total_of(row.amount for row in rows if row.place == place) for place in places]
     shown = table(
         f"Paid in {name} by month",
         (
@@ -128,7 +128,7 @@ def _spend_card(number: int, code: str, rows: Sequence[Paid]) -> str:
             Column("All", is_number=True),
         ),
         lines,
-        foot=("Total", *map(amount, sums), amount(sum(sums, _ZERO))),
+        foot=("Total", *map(amount, sums), amount(total_of(sums))),
     )
     return f"<h3>{escaped(name)}</h3>\n{beside(chart, shown)}"
 
@@ -222,7 +222,7 @@ def _origin_card(number: int, code: str, rows: Sequence[Origin]) -> str:
         f"origin-{number}",
         f"Paid in {name} by origin",
         "The table has every figure.",
-        [Bar(row.origin or "not said", float(row.paid), amount(row.paid)) for row in rows],
+        [Bar(row.origin or "not said", length_of(row.paid), amount(row.paid)) for row in rows],
     )
     shown = table(
         f"Top-ups in {name} by origin",

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from syncer.report.html import Column, paragraph, section, table
-from syncer.report.wording import NOTHING, amount, count, currency, moment
+from syncer.report.wording import NOTHING, amount, count, currency, moment, total_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,9 +87,9 @@ def _of_currency(code: str, rows: list[Open], failed: Decimal) -> tuple[str, ...
 
     return (
         currency(code),
-        amount(sum((row.amount for row in rows), _ZERO)),
-        figure(sum((row.credit for row in rows), _ZERO)),
+        amount(total_of(row.amount for row in rows)),
+        figure(total_of(row.credit for row in rows)),
         figure(failed),
-        figure(sum((row.unsure for row in rows), _ZERO)),
+        figure(total_of(row.unsure for row in rows)),
         count(sum(row.invoices for row in rows)),
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import MAX_PREC, Decimal, localcontext
 from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime, timedelta
-    from decimal import Decimal
 
 NOTHING = "–"  # noqa: RUF001 an en dash, where a table has no figure
 
@@ -24,6 +25,12 @@ def _seen(one: str) -> str:
 def amount(value: Decimal) -> str:
     """Write every digit, grouped: 1,234.50."""
     return f"{value:,f}"
+
+
+def total_of(amounts: Iterable[Decimal]) -> Decimal:
+    """Add up every digit, however many there are."""
+    with localcontext(prec=MAX_PREC):
+        return sum(amounts, Decimal(0))
 
 
 def count(value: int) -> str:

@@ -76,7 +76,7 @@ class Roster:
         self.accounts = merge(
             configured, [(one, found[one.key].names) for one in discoveries if one.key in found]
         )
-        self._tell_changes(last, found)
+        self._tell_changes(found)
         self._found = found
         return Called(self.accounts, tuple(undiscovered))
 
@@ -95,15 +95,13 @@ class Roster:
                 last[one.key] = fitting
         return last
 
-    def _tell_changes(
-        self, last: Mapping[object, Mapping[str, str]], found: Mapping[object, _Found]
-    ) -> None:
-        """Say who came and who went, of the discoveries that were known before."""
+    def _tell_changes(self, found: Mapping[object, _Found]) -> None:
+        """Say who came and who went, of the discoveries that are as they were before."""
         known_before = {id_ for one in self._found.values() for id_ in one.names}
         at_work = {account.id: account.name for account in self.accounts}
         vanished: dict[str, str] = {}
-        for key in found.keys() & last.keys():
-            old, names = last[key], found[key].names
+        for key in found.keys() & self._found.keys():
+            old, names = self._found[key].names, found[key].names
             for id_ in names.keys() - known_before:
                 log.info("account.discovered", account_id=id_, account=at_work[id_])
             vanished |= {id_: old[id_] for id_ in old.keys() - names.keys() - at_work.keys()}

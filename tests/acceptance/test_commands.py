@@ -181,6 +181,18 @@ async def test_check_and_sync_settle_for_the_page_size_that_the_api_grants(
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+async def test_check_gives_each_account_its_time_from_its_turn_on(syncer: Program) -> None:
+    for name in "abcd":
+        syncer.add(name, 3).logins = {"shared"}
+    syncer.settings["sync"] = {"account_timeout": "2s", "concurrent_accounts": 1}
+    syncer.settings["cloudflare.rate_limit"] = {"requests": 1, "per": "1s"}
+    path = syncer.config
+    path.write_text(re.sub("token-of-.", "shared", path.read_text()))
+    finished = await syncer.run_bare("--config", str(path), "check")
+    assert finished.code == 0, finished.stdout
+
+
 async def test_check_without_a_database_still_tries_the_accounts(syncer: Program) -> None:
     syncer.add("production", 3)
     syncer.settings["database"] = {"url": NOWHERE}

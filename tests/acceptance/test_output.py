@@ -8,6 +8,7 @@ import shlex
 import signal
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -96,13 +97,12 @@ async def test_a_name_that_the_terminal_cannot_show(syncer: Program) -> None:
         assert "Traceback" not in finished.stderr
 
 
-async def test_json_on_a_terminal_is_a_line_per_event(syncer: Program) -> None:
-    syncer.add("production", 60)
-    syncer.settings["log"] = {"format": "json"}
+async def sync_on_terminal(config: Path) -> list[str]:
+    """Sync with standard error on a terminal, without complaint; the lines on it."""
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "syncer", "--config", str(syncer.config), "sync"),
+        *("-m", "syncer", "--config", str(config), "sync"),
         stdin=theirs,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=theirs,
@@ -112,13 +112,28 @@ async def test_json_on_a_terminal_is_a_line_per_event(syncer: Program) -> None:
     async with asyncio.timeout(PATIENCE_S):
         shown = await asyncio.to_thread(_read_all, ours)
         assert await process.wait() == 0
-    lines = shown.decode().splitlines()
+    return shown.decode().splitlines()
+
+
+async def test_json_on_a_terminal_is_a_line_per_event(syncer: Program) -> None:
+    syncer.add("production", 60)
+    syncer.settings["log"] = {"format": "json"}
+    lines = await sync_on_terminal(syncer.config)
     assert [json.loads(line)["event"] for line in lines] == [
         "run.started",
         "account.synced",
         "run.finished",
     ]
     assert max(map(len, lines)) > 80
+
+
+async def test_a_name_is_no_markup(syncer: Program) -> None:
+    syncer.add("production", 60)
+    path = syncer.config
+    path.write_text(path.read_text().replace('name = "production"', 'name = "[red]a[/b]"'))
+    shown = await sync_on_terminal(path)
+    assert any("syncing [red]a[/b]" in line for line in shown)
+    assert not any("Error" in line for line in shown)
 
 
 def _read_all(descriptor: int) -> bytes:

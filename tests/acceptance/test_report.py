@@ -193,6 +193,27 @@ async def test_an_older_report_stays_where_a_new_one_cannot_be_made(syncer: Prog
     assert old.read_text().startswith("<!DOCTYPE html>")
 
 
+async def test_no_amount_is_too_large_to_be_drawn_or_added_up(syncer: Program) -> None:
+    account = syncer.add("production", 2)
+    for invoice, amount in zip(account.invoices, (10**400, 100), strict=True):
+        invoice |= {"status": "open", "amount_due": amount, "amount_remaining": amount}
+        invoice["amount_paid"] = amount
+    assert (await syncer.run("sync")).code == 0
+    finished = await syncer.run("report", "--output", "-")
+    assert (finished.code, finished.stderr) == (0, "")
+    assert f"<h3>USD: {10**398 + 1:,}.00" in finished.stdout
+
+
+async def test_it_is_utf_8_whatever_the_terminal_takes(syncer: Program) -> None:
+    syncer.add("production", 0)
+    arguments = ("--config", str(syncer.config), "report", "--output", "-")
+    finished = await syncer.run_bare(*arguments, PYTHONIOENCODING="ascii")
+    assert (finished.code, finished.stderr) == (0, "")
+    assert '<meta charset="utf-8">' in finished.stdout
+    assert "\N{EN DASH}" in finished.stdout
+    assert finished.stdout.endswith("</html>\n")
+
+
 async def test_neither_accounts_nor_a_token_are_needed(syncer: Program) -> None:
     environment = {"SYNCER_DATABASE__URL": syncer.dsn}
     finished = await syncer.run_bare("report", **environment)

@@ -340,6 +340,14 @@ async def test_another_order_costs_nobody(world: World, fails: str | None) -> No
     assert len(told) == 2
 
 
+async def test_another_one_in_its_place_is_news_of_nobody(world: World) -> None:
+    first, second = two_of_their_own(world)
+    await world.call(first)
+    called, events = await world.call(replace(second, label=first.label))
+    assert [account.name for account in called.accounts] == ["second"]
+    assert [event["event"] for event in events] == ["discovery.finished"]
+
+
 async def test_a_discovery_that_was_changed_keeps_whom_it_may(world: World) -> None:
     world.add(3)
     await world.call()
