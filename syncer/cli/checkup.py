@@ -113,7 +113,8 @@ async def _check_database(settings: Settings) -> int:
         return EXIT_DATABASE
     _find("ok", "schema", str(state))
     if lacking:
-        _find("error", "database", f"its user lacks {lacking}; grant what docs/operations.md lists")
+        pages = "docs/operations.md lists" + (", and docs/retention.md" if pruned else "")
+        _find("error", "database", f"its user lacks {lacking}; grant what {pages}")
         return EXIT_USAGE
     return 0
 

@@ -111,3 +111,17 @@ async def test_check_names_a_table_that_is_gone(plundered: Program) -> None:
     assert schema.startswith("error    schema: the database schema is at revision ")
     assert schema.endswith(", but sync_freshness, sync_state are gone: restore a backup")
     assert (await plundered.run("sync")).code == 3
+
+
+@pytest.mark.slow
+async def test_check_names_the_rights_that_retention_needs(daemons: Program) -> None:
+    daemons.add("production", 3)
+    daemons.settings["retention"] = {"sync_runs": "90d", "invoice_history": "730d"}
+    checked = await daemons.run("check")
+    assert checked.code == 2
+    line = (
+        "error    database: its user lacks DELETE on sync_runs, invoice_history; INSERT on"
+        " history_horizon; UPDATE on history_horizon; grant what docs/operations.md lists, and"
+        " docs/retention.md"
+    )
+    assert line in checked.stdout.splitlines()
