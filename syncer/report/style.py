@@ -46,12 +46,12 @@ section {
 }
 .cards {
   display: grid; gap: 1.25rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr));
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr));
 }
 .card { min-width: 0; }
 .beside { display: grid; gap: 1.25rem; grid-template-columns: minmax(0, 26rem) minmax(0, 1fr); }
 h3 ~ h3 { margin-top: 1rem; }
-svg { display: block; width: 100%; max-width: 34rem; height: auto; margin: .4rem 0 .8rem; }
+svg { display: block; width: 100%; max-width: 40rem; height: auto; margin: .4rem 0 .8rem; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
 svg .faint { fill: var(--faint); font-size: 11px; }
 svg .end { text-anchor: end; }
@@ -109,7 +109,7 @@ td code, th code { font: .85em ui-monospace, monospace; }
   .beside .number { white-space: normal; min-width: 0; }
   .card + .card { margin-top: 1rem; }
   p, svg, tr { break-inside: avoid; }
-  h2, h3, caption, thead, h2 + p { break-after: avoid; }
+  h2, h3, caption, thead, svg, h2 + p { break-after: avoid; }
   svg { max-width: 24rem; }
 }
 """

@@ -141,6 +141,7 @@ async def test_hostile_text_is_shown_as_text(filled_dsn: str) -> None:
         f"UPDATE sync_state SET account_name = $${NAME}$$ WHERE account_name = 'production'",
         f"UPDATE invoices SET status = $${NAME}$$ WHERE missing_since IS NOT NULL",
         f"UPDATE invoices SET invoice_origin = $${NAME}$$ WHERE currency = 'jpy'",
+        f"UPDATE invoices SET currency = $${NAME}$$ WHERE currency = 'eur'",
         f"UPDATE rejected_invoices SET reason = $${NAME}$$",
         f"UPDATE sync_state SET last_error = $${NAME}\n$$ WHERE account_name = 'archive'",
     )
@@ -148,6 +149,7 @@ async def test_hostile_text_is_shown_as_text(filled_dsn: str) -> None:
     assert "script" not in page.elements
     assert page.tables["Open amounts in USD"][1][0] == f"{SEEN} stale"
     assert page.tables["Vanished invoices"][1][3] == SEEN
+    assert page.tables[f"Open amounts in {SEEN.upper()}"][-1] == ["Total", "35.00", "2"]
     assert page.tables["Top-ups in JPY by origin"][1][0] == SEEN
     assert page.tables["Rejected records"][1][2] == SEEN
     reasons = [row[-1] for row in page.tables["Accounts, those to look at first"]]
