@@ -131,7 +131,7 @@ async def test_readers_can_ask_what_the_pages_ask(here: Site, reader: str) -> No
         for query in of_changes:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.fetch(query)
-    assert (len(queries), len(of_changes)) == (7, 1)
+    assert (len(queries), len(of_changes)) == (5, 1)
 
 
 async def test_readers_see_no_link_wherever_it_came_and_write_nothing(
