@@ -16,9 +16,12 @@ RUN python -m pip install --require-hashes --requirement requirements/build.txt 
  && python -m venv --without-pip /opt/syncer \
  && python -m pip --python /opt/syncer/bin/python install \
         --require-hashes --requirement requirements/runtime.txt \
-# A third of it is debugging symbols and the libraries' own tests.
+# A third of it is debugging symbols, the libraries' own tests, and what modules were compiled from.
  && find /opt/syncer/lib -name '*.so' -exec strip --strip-debug {} + \
- && find /opt/syncer/lib -depth -type d \( -name testing -o -name tests \) -exec rm -r {} +
+ && find /opt/syncer/lib -depth -type d \( -name testing -o -name tests \) -exec rm -r {} + \
+ && find /opt/syncer/lib -type f \
+        \( -name '*.[ch]' -o -name '*.[ch]pp' -o -name '*.pyx' -o -name '*.px[di]' \) -delete \
+ && rm -r /opt/syncer/include
 COPY pyproject.toml README.md LICENSE ./
 COPY alembic alembic
 COPY syncer syncer
@@ -29,7 +32,10 @@ RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/syncer/lib
 
 FROM ${PYTHON_IMAGE}
-RUN groupadd --gid 10001 syncer \
+# Nobody installs anything here: neither by the base's pip nor by the copy that it keeps of it.
+RUN PIP_ROOT_USER_ACTION=ignore python -m pip --quiet uninstall --yes pip \
+ && rm -r "$(python -c 'import ensurepip; print(*ensurepip.__path__)')" \
+ && groupadd --gid 10001 syncer \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin syncer
 COPY --from=build /opt/syncer /opt/syncer

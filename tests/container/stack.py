@@ -12,13 +12,13 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.documents import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 PATIENCE_S = 90.0
 LASTING = ("postgres", "cloudflare", "syncer")
@@ -71,18 +71,31 @@ class Stack:
     version: str
 
     def compose(self, *arguments: str) -> str:
-        command = ("docker", "compose") if has("docker", "compose", "version") else None
-        return call(
-            *(command or ("docker-compose",)),
+        return call(*self._command, *arguments, env=self._environ)
+
+    def as_written(self, commands: str) -> str:
+        """Run commands of a page, which begin with `$ `, in this project and with its image."""
+        lines = [line.removeprefix("$ ") for line in commands.splitlines()]
+        script = "set -e\n" + "\n".join(lines)
+        script = script.replace("docker compose", shlex.join(self._command))
+        return call("sh", "-c", script.replace("--build", "--no-build"), env=self._environ)
+
+    @property
+    def _command(self) -> tuple[str, ...]:
+        plugin = has("docker", "compose", "version")
+        return (
+            *(("docker", "compose") if plugin else ("docker-compose",)),
             *("--env-file", "deploy/compose/demo.env", "--project-name", self.project),
-            *arguments,
-            env={
-                **os.environ,
-                "COMPOSE_PROFILES": "demo",
-                "SYNCER_SECRETS": str(self.secrets),
-                "SYNCER_VERSION": self.version,
-            },
         )
+
+    @property
+    def _environ(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "COMPOSE_PROFILES": "demo",
+            "SYNCER_SECRETS": str(self.secrets),
+            "SYNCER_VERSION": self.version,
+        }
 
     def up(self) -> None:
         self.compose("up", "--detach", "--no-build")
@@ -122,8 +135,11 @@ class Stack:
         networks = self.inspect("syncer")["NetworkSettings"]["Networks"]
         return answers(networks[f"{self.project}_default"]["IPAddress"])
 
-    def readiness_s(self) -> float:
-        """Start the daemon's stopped container; the seconds from its start until it is ready."""
+    def readiness_s(self) -> tuple[float, float]:
+        """Start the daemon's stopped container; the seconds from its start until it is ready.
+
+        And for how many of them its first thread, which does all of it, waited for a processor.
+        """
         identity = self.container("syncer")
         call("docker", "start", identity)
         state = self.inspect("syncer")
@@ -131,7 +147,8 @@ class Stack:
         until(lambda: answers(address), "the daemon to be ready")
         ready_at = time.time()
         started_at = state["State"]["StartedAt"]
-        return ready_at - datetime.fromisoformat(started_at[:26] + "+00:00").timestamp()
+        ready_s = ready_at - datetime.fromisoformat(started_at[:26] + "+00:00").timestamp()
+        return ready_s, waited_s(state["State"]["Pid"])
 
     def syncs_again(self) -> None:
         """Wait until an account is complete in a run that begins after now."""
@@ -149,3 +166,12 @@ def answers(address: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+def waited_s(pid: int) -> float:
+    """How long a process' first thread has waited for a processor; 0 where Linux does not say."""
+    try:
+        waited_ns = Path(f"/proc/{pid}/schedstat").read_text().split()[1]
+    except OSError:
+        return 0.0
+    return int(waited_ns) / 1e9

@@ -12,7 +12,7 @@ from tests.container.stack import LASTING, ONCE, PATIENCE_S, Stack, call, logs, 
 
 pytestmark = pytest.mark.container
 
-# On a processor that does nothing else it takes less than two.
+# On a machine that does nothing else it takes less than two.
 READY_S = 4.0
 STOPPED_S = 10.0
 
@@ -124,11 +124,23 @@ def test_a_password_that_was_changed_in_its_file_holds_after_the_next_up(demo: S
     demo.up()
 
 
+def test_sighup_reaches_the_daemon_and_does_not_end_it(demo: Stack) -> None:
+    until(demo.ready, "the daemon to be ready")
+    before = demo.events().count("configuration.reloaded")
+    demo.compose("kill", "-s", "HUP", "syncer")
+    until(
+        lambda: demo.events().count("configuration.reloaded") > before,
+        "the configuration to be read again",
+    )
+    assert demo.inspect("syncer")["State"]["Running"] is True
+
+
 def test_it_ends_at_sigterm_and_is_ready_soon_after_a_start(demo: Stack) -> None:
     until(demo.ready, "the daemon to be ready")
     took: list[float] = []
     end = time.monotonic() + PATIENCE_S
-    # The first that is quick enough counts: what else this machine does makes no image slower.
+    # The first that is quick enough counts, and no wait for a processor does: what else the machine
+    # does makes no image slower.
     while not took or (min(took) >= READY_S and time.monotonic() < end):
         began = time.monotonic()
         call("docker", "kill", "--signal=TERM", demo.container("syncer"))
@@ -136,6 +148,10 @@ def test_it_ends_at_sigterm_and_is_ready_soon_after_a_start(demo: Stack) -> None
         stopped_s = time.monotonic() - began
         assert stopped_s < STOPPED_S
         assert demo.events()[-1] == "daemon.stopped"
-        took.append(demo.readiness_s())
-        print(f"\nstopped after {stopped_s:.2f} s, ready {took[-1]:.2f} s after its start")  # noqa: T201
+        ready_s, waited_s = demo.readiness_s()
+        took.append(ready_s - waited_s)
+        print(  # noqa: T201 - figures that people want
+            f"\nstopped after {stopped_s:.2f} s; ready {ready_s:.2f} s after its start,"
+            f" for {waited_s:.2f} s of which it waited for a processor"
+        )
     assert min(took) < READY_S

@@ -117,6 +117,12 @@ def test_only_the_daemon_gets_the_token() -> None:
     ] == ["syncer"]
 
 
+def test_the_network_of_the_database_leads_nowhere_else() -> None:
+    assert COMPOSE["networks"]["database"] == {"internal": True}
+    inside = {name for name, service in SERVICES.items() if service.get("networks") == ["database"]}
+    assert inside == {"postgres", "roles", "rights"}
+
+
 def test_the_daemon_has_the_time_to_stop() -> None:
     assert int(SERVICES["syncer"]["stop_grace_period"].removesuffix("s")) >= 2 * LAST_RESORT_S
 
