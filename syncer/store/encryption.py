@@ -34,6 +34,9 @@ def why_not_encrypted(error: BaseException, dsn: str) -> str | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {why_unverified(error, _ADVICE)}"
     if "rejected SSL upgrade" in str(error):
+        if _mode(dsn) == "prefer":
+            # A PostgreSQL without TLS says so, and is talked to without it.
+            return "what answers there is no PostgreSQL; see host and port in the URL"
         return "the server offers no TLS, which sslmode asks for: turn on ssl in its configuration"
     if "root certificate file" in str(error):
         return "sslmode asks for sslrootcert in the URL: the file of the server's authority (PEM)"
@@ -44,6 +47,11 @@ def why_not_encrypted(error: BaseException, dsn: str) -> str | None:
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
         return _unreadable_file(dsn)
     return None
+
+
+def _mode(dsn: str) -> str:
+    given = dict(parse_qsl(urlsplit(dsn).query)).get("sslmode")
+    return given or os.environ.get("PGSSLMODE") or "prefer"
 
 
 def _unreadable_file(dsn: str) -> str | None:

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -156,7 +157,8 @@ async def _ask(
     names = admitted(listed.names, discovery.include, discovery.exclude)
     if not names:
         text = f"include and exclude let none of the {len(listed.names)} listed accounts through"
-        return AccountList({}, Reason.NOT_FOUND, text)
+        some = ", ".join(f'"{_usable(name)}"' for name in islice(listed.names.values(), 3))
+        return AccountList({}, Reason.NOT_FOUND, f"{text}, such as {some}")
     return replace(listed, names=names)
 
 

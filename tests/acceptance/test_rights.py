@@ -86,6 +86,8 @@ async def test_check_names_the_rights_that_are_missing(crippled: Program) -> Non
     assert checked.code == 2
     line = "its user lacks UPDATE on invoices, sync_runs; grant what docs/operations.md lists"
     assert f"error    database: {line}" in checked.stdout.splitlines()
+    pruning = await crippled.run("check", SYNCER_RETENTION__SYNC_RUNS="90d")
+    assert "docs/operations.md lists, and docs/retention.md" in pruning.stdout
     synced = await crippled.run("sync")
     assert synced.code == 3
     (last,) = (line for line in synced.stderr.splitlines() if line.startswith("syncer: "))

@@ -183,6 +183,19 @@ async def test_a_server_without_tls_gets_nothing_but_the_question(
     assert question == [bytes.fromhex("0000000804d2162f"), b""]
 
 
+async def test_what_is_no_postgresql_is_told_from_one_without_tls() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    listener = await asyncio.start_server(serve, HOST, 0)
+    port = listener.sockets[0].getsockname()[1]
+    said = await refusal(f"postgresql://u:{PASSWORD}@{HOST}:{port}/d")
+    listener.close()
+    assert said == "what answers there is no PostgreSQL; see host and port in the URL"
+
+
 @pytest.mark.parametrize("option", ["sslrootcert", "sslcert", "sslkey"])
 async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, option: str) -> None:
     known: Authority = authority(tmp_path)
