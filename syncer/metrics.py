@@ -18,7 +18,7 @@ from syncer import __version__
 from syncer.errors import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from syncer.account import Account
@@ -111,6 +111,11 @@ class Metrics:
         )
 
     def _show_standing(self) -> None:
+        self._discoveries = self._gauge(
+            "syncer_discovery_up",
+            "Whether the list of its accounts could be had before the last run: 1 or 0",
+            "discovery",
+        )
         self._database_up = self._gauge(
             "syncer_database_up", "Whether the database answers and has the right schema: 1 or 0"
         )
@@ -140,6 +145,12 @@ class Metrics:
         for labels in [one for one in self._counted if one[:2] not in kept]:
             self._syncs.remove(*labels)
             self._counted.discard(labels)
+
+    def show_discoveries(self, listed: Mapping[str, bool]) -> None:
+        """Show of these discoveries, and of no others, whether they could be listed."""
+        self._discoveries.clear()
+        for label, up in listed.items():
+            self._discoveries.labels(label).set(up)
 
     def exposition(self, standing: Standing, next_tick: datetime | None) -> bytes:
         """Write everything in Prometheus' text format.

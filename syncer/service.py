@@ -107,6 +107,7 @@ async def _run_daemon(app: App, metrics: Metrics, shutdown: Shutdown, reload: Re
     async def exposition() -> bytes:
         accounts = app.accounts
         metrics.keep_to(accounts)
+        metrics.show_discoveries(app.roster.listed)
         return metrics.exposition(await look(looked_at, accounts), schedule.next_tick)
 
     async with health_server(

@@ -47,11 +47,13 @@ class _Found:
 class Roster:
     """Asks the discoveries before each run, and remembers what they found last.
 
-    It lives as long as the process. `accounts` are those of the last call.
+    It lives as long as the process. `accounts` are those of the last call; `listed` says of each
+    discovery, by its label, whether it could be listed then.
     """
 
     def __init__(self) -> None:
         self.accounts: tuple[Account, ...] = ()
+        self.listed: Mapping[str, bool] = {}
         self._found: dict[object, _Found] = {}
 
     async def call(
@@ -79,6 +81,7 @@ class Roster:
         )
         self._tell_changes(found)
         self._found = found
+        self.listed = {one.label: listed.reason is None for one, listed in asked}
         return Called(self.accounts, tuple(undiscovered))
 
     def _last_of(self, discoveries: Sequence[Discovery]) -> dict[object, Mapping[str, str]]:

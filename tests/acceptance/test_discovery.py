@@ -7,7 +7,8 @@ import pytest
 
 from syncer.demo.account import SimulatedAccount
 from syncer.demo.invoices import make_history
-from tests.acceptance.program import Program
+from tests.acceptance.program import Program, free_port
+from tests.scrapes import scrape
 
 TOKEN = "a-token-of-all"
 
@@ -44,11 +45,17 @@ def finder(syncer: Program) -> Finder:
 
 
 async def test_one_joins_and_one_vanishes_between_two_runs(finder: Finder) -> None:
-    finder.syncer.settings["schedule"] = {"every": "1s"}
+    port = free_port()
+    finder.syncer.settings |= {
+        "schedule": {"every": "1s"},
+        "health": {"listen": f"127.0.0.1:{port}"},
+    }
     async with finder.syncer.running_bare(*finder.config, "run") as daemon:
         first = await daemon.event("run.finished", status="succeeded")
         assert first["accounts_total"] == 2
         assert daemon.names.count("account.synced") == 2
+        found = await scrape(port)
+        assert found.value("syncer_discovery_up", discovery="discover[0]") == 1
         finder.open(4, "prod-new")
         del finder.syncer.api.accounts[f"{2:032x}"]
         assert (await daemon.event("account.discovered"))["account"] == "prod-new"
@@ -60,6 +67,10 @@ async def test_one_joins_and_one_vanishes_between_two_runs(finder: Finder) -> No
         assert (failed["reason"], failed["known_accounts"]) == ("not_found", 2)
         last = await daemon.event("run.finished")
         assert (last["status"], last["accounts_total"]) == ("succeeded", 2)
+        found = await scrape(port)
+        assert found.value("syncer_discovery_up", discovery="discover[0]") == 0
+        counted = {dict(labels)["account"] for labels in found.named("syncer_account_syncs_total")}
+        assert counted == {"prod-a", "prod-new"}
         code, _ = await daemon.stop(signal.SIGTERM)
     assert code == 0
     assert daemon.names.count("account.vanished") == 1

@@ -53,7 +53,7 @@ async def test_it_scrapes_a_daemon_and_loads_the_alerts(syncer: Program, tmp_pat
                 assert stale["value"][1] == "0"
                 async with session.get(f"{api}/rules") as response:
                     [group] = (await response.json())["data"]["groups"]
-                assert len(group["rules"]) == 7
+                assert len(group["rules"]) == 8
         finally:
             await end(process)
         await daemon.stop(signal.SIGTERM)

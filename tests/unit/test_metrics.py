@@ -35,6 +35,7 @@ def exposed(metrics: Metrics, seen: Standing) -> Scrape:
 def test_every_metric_is_explained_and_no_other() -> None:
     metrics = Metrics()
     metrics.keep_to(standing().accounts)
+    metrics.show_discoveries({"discover[0]": True})
     found = exposed(metrics, standing()).families
     explained = {
         name.strip("`"): (kind, set(re.findall(r"`(\w+)`", labels)))
