@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 EVENT = re.compile(r"[a-z_]+\.[a-z_]+")
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 LONGEST_LINE = 120
+SERVERS = {"permission denied", "read-only"}  # PostgreSQL's words, which are passed on
 TOML = [block for page in PAGES for block in blocks(page) if block.language == "toml"]
 
 
@@ -127,6 +128,22 @@ def logged(path: Path) -> Iterator[str]:
 def named(called: ast.expr) -> bool:
     """Whether it is called by the name of a variable or a function, not of a class."""
     return isinstance(called, ast.Name) and called.id.islower()
+
+
+def test_every_error_that_is_explained_is_one_that_the_program_tells() -> None:
+    told = "\n".join(text for path in (ROOT / "syncer").rglob("*.py") for text in texts(path))
+    for says, _ in rows(section("docs/trouble.md", "## What an error says"))[1:]:
+        for quoted in re.findall(r"`([^`]+)`", says):
+            # What stands for a name or a number in the page is put in by the program.
+            parts = [part.strip(" ,") for part in re.split(r"\.\.\.|\b0\d+|\b30\b", quoted)]
+            assert [part for part in parts if part not in told and part not in SERVERS] == []
+
+
+def texts(path: Path) -> Iterator[str]:
+    """Each text in a file, those between the values of an f-string included."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
 
 
 def test_every_table_view_and_column_is_named() -> None:
