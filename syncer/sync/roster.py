@@ -154,7 +154,7 @@ async def _ask(
     except TimeoutError:
         if stop.requested:
             return AccountList({}, Reason.INTERRUPTED, "asked to stop")
-        return AccountList({}, Reason.TIMEOUT, "no whole list within [sync].account_timeout")
+        return AccountList({}, Reason.TIMEOUT, f"no whole list within {timeout_s:g} s")
     if listed.reason is not None:
         return listed
     names = admitted(listed.names, discovery.include, discovery.exclude)

@@ -11,7 +11,9 @@ import pytest
 import structlog
 
 from syncer.account import Account, Credential, Discovery
+from syncer.cli.status import asked_accounts
 from syncer.cloudflare.client import ClientSettings, CloudflareClient
+from syncer.config import Settings
 from syncer.demo.account import SimulatedAccount
 from syncer.demo.api import SimulatedApi
 from syncer.demo.faults import Answer, Hang, Throttled
@@ -188,6 +190,21 @@ async def test_a_list_that_hangs_ends_in_time(world: World) -> None:
     called, events = await world.call(timeout_s=0.05)
     assert called.undiscovered == ("discover[0]",)
     assert events[0]["reason"] == "timeout"
+
+
+async def test_who_asks_how_things_stand_is_not_kept_by_a_list_that_hangs(world: World) -> None:
+    world.add(1)
+    world.api.listing.script = lambda _nth, _seen: Hang(None)
+    settings = Settings.model_validate(
+        {
+            "cloudflare": {"base_url": world.api.base_url},
+            "accounts": [{"id": "a" * 32, "name": "mine", "api_token": "good"}],
+            "discover": [{"api_token": "good"}],
+        }
+    )
+    names, failures = await asked_accounts(settings, longest_s=0.05)
+    assert names == {"a" * 32: "mine"}
+    assert failures == ["discover[0]: no whole list within 0.05 s"]
 
 
 async def test_a_stop_ends_it(world: World) -> None:
