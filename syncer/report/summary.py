@@ -28,7 +28,7 @@ def _completeness(report: Report) -> Iterator[str]:
     if stale:
         yield paragraph(
             f"{stale:,} of {total:,} account(s) are stale: their invoices may be out of date or"
-            " not there at all, and every sum on this page is only as complete.",
+            " not there at all, and no sum on this page is more complete than that.",
             "warning",
         )
         named = [_named(line) for line in report.accounts.rows if line.stale][:_MOST_NAMED]
