@@ -28,6 +28,10 @@ def demo(stack: Stack) -> Stack:
 def test_everything_is_up_and_what_is_done_once_is_done(demo: Stack) -> None:
     assert [demo.inspect(service)["State"]["ExitCode"] for service in ONCE] == [0, 0, 0]
     assert demo.ready()
+    # What PostgreSQL's image declares is for its data alone.
+    mounts = [mount for service in (*LASTING, *ONCE) for mount in demo.inspect(service)["Mounts"]]
+    volumes = [mount["Name"] for mount in mounts if mount["Type"] == "volume"]
+    assert volumes == [f"{demo.project}_postgres"]
 
 
 def test_the_rows_are_those_of_the_simulation(demo: Stack) -> None:
