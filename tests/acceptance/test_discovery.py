@@ -163,7 +163,7 @@ async def test_a_rotated_token_finds_and_reads_from_the_next_run_on(finder: Find
         for account in finder.syncer.api.accounts.values():
             account.logins = {"another-token"}
         await daemon.event("discovery.finished")
-        finished = await daemon.event("run.finished", status="succeeded")
-        assert finished["accounts_complete"] == 2
+        # A run whose accounts were fresh for its tick asks for none.
+        await daemon.event("run.finished", status="succeeded", accounts_complete=2)
         await daemon.stop(signal.SIGTERM)
     assert len({seen.credential for seen in finder.syncer.api.requests}) == 2
