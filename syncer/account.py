@@ -47,7 +47,8 @@ class Discovery:
     """A credential whose accounts are to be found, by patterns of their names.
 
     `label` is its place in the configuration, `source` where its credential is kept, as something
-    that can be compared and shows no secret; `problem` as an account's.
+    that can be compared and shows no secret; `inline_at` where the configuration itself holds the
+    secret, None where that is kept elsewhere; `problem` as an account's.
     """
 
     label: str
@@ -56,6 +57,7 @@ class Discovery:
     exclude: tuple[str, ...]
     problem: str | None = None
     source: object = field(default=None, repr=False)
+    inline_at: object = field(default=None, repr=False)
 
     @property
     def key(self) -> object:

@@ -73,7 +73,8 @@ async def _find_accounts(
             _find("ok", discovery.label, f"finds {len(listed.names)} account(s)")
             found.append((discovery, listed.names))
         else:
-            _find("error", discovery.label, listed.error)
+            some = ", ".join(f'"{name}"' for name in listed.kept_out)
+            _find("error", discovery.label, listed.error + (f", such as {some}" if some else ""))
     return merge(configured, found), len(found) == len(discoveries)
 
 

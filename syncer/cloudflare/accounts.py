@@ -9,7 +9,7 @@ from syncer.cloudflare.account_list import PERMISSION
 from syncer.errors import CloudflareError, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from syncer.account import Credential
     from syncer.cloudflare.account_list import ListedPage
@@ -23,11 +23,16 @@ MAX_WALKS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class AccountList:
-    """Names by id; with a `reason` and an `error` for people, it is not known to be whole."""
+    """Names by id; with a `reason` and an `error` for people, it is not known to be whole.
+
+    `kept_out` are some names that the operator's patterns refuse. They are for who sits in front
+    of it and not for the log: a name that Cloudflare made up holds an e-mail address.
+    """
 
     names: Mapping[str, str]
     reason: Reason | None = None
     error: str = ""
+    kept_out: Sequence[str] = ()
 
 
 async def list_accounts(
@@ -44,7 +49,7 @@ async def list_accounts(
     who is `known` is missing; or if two walks in a row found the same. `label` tells this list's
     requests from those of accounts.
     """
-    before: Collection[str] = ()
+    before: Collection[str] = ()  # what the walk just before found, if that was one to go by
     for _ in range(MAX_WALKS):
         walk = _Walk()
         try:
@@ -61,10 +66,12 @@ async def list_accounts(
             if ids == before:
                 return listed
             before = ids
-            text = f"the list of accounts changed while it was read, {MAX_WALKS} times"
+            text = "no two readings of the list of accounts in a row agreed"
             listed = AccountList(walk.names, Reason.PAGINATION_NOT_HONOURED, text)
         elif listed.reason in (Reason.NOT_FOUND, Reason.PAGE_LIMIT):
             break
+        else:
+            before = ()
     return listed
 
 

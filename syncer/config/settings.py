@@ -91,6 +91,14 @@ class _CredentialKeys(_Section):
         given = tuple(getattr(self, name) for name in _CredentialKeys.model_fields)
         return given if any(given) else ()
 
+    def inline_at(self, path: str) -> tuple[str, str | None] | None:
+        """What stays the same while a secret that stands in the configuration is rotated there.
+
+        None where the secret is kept elsewhere. Another e-mail address is another user.
+        """
+        inline = self.api_token is not None or self.api_key is not None
+        return (path, self.api_email) if inline else None
+
     def read_credential(self, path: str, environ: Mapping[str, str]) -> Credential | None:
         """Read what the keys below `path` name, None if they name nothing; ConfigurationError."""
         token = SecretSource(
@@ -255,9 +263,17 @@ class Settings(BaseSettings):
         for index, one in enumerate(self.discover):
             label = f"discover[{index}]"
             credential, problem = self._read_credential(one, label, environ)
-            source = one.source or self.cloudflare.source
+            keys, path = (one, label) if one.source else (self.cloudflare, "cloudflare")
             found.append(
-                Discovery(label, credential, one.include, one.exclude, problem, source=source)
+                Discovery(
+                    label,
+                    credential,
+                    one.include,
+                    one.exclude,
+                    problem,
+                    source=keys.source,
+                    inline_at=keys.inline_at(path),
+                )
             )
         return tuple(found)
 

@@ -38,9 +38,9 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a discovery found last, and in which place of the configuration it was then."""
+    """What a discovery found last, and how that was configured then."""
 
-    label: str
+    by: Discovery
     names: Mapping[str, str]
 
 
@@ -75,7 +75,7 @@ class Roster:
             if names is None:
                 undiscovered.append(discovery.label)
             else:
-                found[discovery.key] = _Found(discovery.label, names)
+                found[discovery.key] = _Found(discovery, names)
         self.accounts = merge(
             configured, [(one, found[one.key].names) for one in discoveries if one.key in found]
         )
@@ -87,14 +87,21 @@ class Roster:
     def _last_of(self, discoveries: Sequence[Discovery]) -> dict[object, Mapping[str, str]]:
         """What each of them found last, as far as its patterns of today let it through.
 
-        One that was changed counts as the one that was in its place, unless that has moved.
+        One that was not there before takes over from those that are gone, if its credential is
+        theirs: whom another one found, it may not reach.
         """
-        present = {one.key for one in discoveries}
-        replaced = {one.label: one.names for key, one in self._found.items() if key not in present}
+        keys = {one.key for one in discoveries}
+        sources = {one.source for one in discoveries}
+        gone = [found for key, found in self._found.items() if key not in keys]
+        unused = [found for found in gone if found.by.source not in sources]
         last: dict[object, Mapping[str, str]] = {}
         for one in discoveries:
-            found = self._found.get(one.key)
-            names = replaced.get(one.label, {}) if found is None else found.names
+            if one.key in self._found:
+                former = [self._found[one.key]]
+            else:
+                edited = [found for found in gone if found.by.source == one.source]
+                former = edited or [found for found in unused if _is_rotated(found.by, one)]
+            names = {id_: name for found in former for id_, name in found.names.items()}
             if fitting := admitted(names, one.include, one.exclude):
                 last[one.key] = fitting
         return last
@@ -111,6 +118,11 @@ class Roster:
             vanished |= {id_: old[id_] for id_ in old.keys() - names.keys() - at_work.keys()}
         for id_, name in vanished.items():
             log.warning("account.vanished", account_id=id_, account=_usable(name) or id_)
+
+
+def _is_rotated(old: Discovery, new: Discovery) -> bool:
+    """Whether another secret stands where the configuration itself held the old one."""
+    return old.inline_at is not None and old.inline_at == new.inline_at
 
 
 async def ask_all(
@@ -160,8 +172,8 @@ async def _ask(
     names = admitted(listed.names, discovery.include, discovery.exclude)
     if not names:
         text = f"include and exclude let none of the {len(listed.names)} listed accounts through"
-        some = ", ".join(f'"{_usable(name)}"' for name in islice(listed.names.values(), 3))
-        return AccountList({}, Reason.NOT_FOUND, f"{text}, such as {some}")
+        some = [_usable(name) for name in islice(listed.names.values(), 3)]
+        return AccountList({}, Reason.NOT_FOUND, text, kept_out=some)
     return replace(listed, names=names)
 
 

@@ -143,6 +143,14 @@ async def test_check_tries_each(finder: Finder) -> None:
     assert fine.code == 0, fine.stdout + fine.stderr
     assert "discover[0]: finds 2 account(s)" in fine.stdout
     assert "account prod-b: the credential reads its history" in fine.stdout
+    for account in finder.syncer.api.accounts.values():
+        account.name = f"{account.name}@example.com's Account".removeprefix("prod-")
+    shut_out = await finder.syncer.run_bare(*finder.config, "check")
+    assert shut_out.code == 1
+    assert (
+        "discover[0]: include and exclude let none of the 3 listed accounts through, such as"
+        ' "a@example.com\'s Account", "b@example.com\'s Account", "test@'
+    ) in shut_out.stdout
     finder.syncer.api.listing.owned_tokens = {TOKEN}
     refused = await finder.syncer.run_bare(*finder.config, "check")
     assert refused.code == 1

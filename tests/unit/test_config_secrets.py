@@ -293,3 +293,19 @@ def test_a_discovery_is_the_same_in_another_place_and_with_a_rotated_token() -> 
     assert after[3].credential.token == "new"
     assert before[0].exclude == ()
     assert "second" not in repr(before)
+
+
+def test_only_a_secret_in_the_configuration_is_told_by_where_it_stands() -> None:
+    key = 'api_email = "a@example.com"\napi_key'
+    first, elsewhere, other, default = (
+        discoveries('api_token = "one"', f'{key} = "two"', f'{key}_env = "KEY"', "exclude = []"),
+        discoveries('api_token_env = "ONE"', f'{key}_file = "two"', "exclude = []"),
+        discoveries('api_token = "uno"', f'{key} = "due"'.replace("a@", "b@")),
+        loaded('[cloudflare]\napi_token = "x"\n[[discover]]\n[[discover]]\n').read_discoveries(),
+    )
+    assert [one.inline_at is None for one in first] == [False, False, True, True]
+    assert [one.inline_at for one in elsewhere] == [None] * 3
+    assert first[0].inline_at == other[0].inline_at
+    assert first[1].inline_at != other[1].inline_at
+    assert default[0].inline_at == default[1].inline_at != first[0].inline_at
+    assert "example" not in repr(first)
