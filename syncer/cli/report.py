@@ -30,7 +30,7 @@ async def write_report(settings: Settings, output: str) -> None:
         sys.stderr.write(f"syncer: {failure}\n")
     async with open_database(settings) as database:
         await require_head(database)
-        report = await read_report(database, {} if failures else names)
+        report = await read_report(database, names, all_known=not failures)
     page = render(report, version=__version__)
     if output == STDOUT:
         # Whatever the terminal's encoding is, the page says that it is in this one.

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from syncer.report.charts import Bar, Series, bars, columns, length_of
 from syncer.report.html import Column, Markup, beside, cards, named, paragraph, pill, section, table
 from syncer.report.style import SERIES
-from syncer.report.wording import NOTHING, amount, count, currency, escaped, moment, total_of
+from syncer.report.wording import (
+    NO_SYNC,
+    NOTHING,
+    amount,
+    count,
+    currency,
+    escaped,
+    moment,
+    total_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +27,7 @@ if TYPE_CHECKING:
     from syncer.store.report import Open, Origin, Paid, Report
 
 MOST_CURRENCIES: Final = 12
+MOST_SUMS: Final = 50  # currencies and statuses are the API's text, of which there is no end
 _ZERO: Final = Decimal(0)
 
 Row = TypeVar("Row", "Open", "Paid", "Origin")
@@ -72,8 +82,11 @@ def _open_card(number: int, code: str, rows: Sequence[Open]) -> str:
 def spend(report: Report) -> str:
     """Show what was paid, by month of the invoice and account."""
     otherwise = "; ".join(
-        f"{amount(row.amount)} {currency(row.currency)}" for row in report.paid_otherwise
+        f"{amount(row.amount)} {currency(row.currency)}"
+        for row in report.paid_otherwise[:MOST_CURRENCIES]
     )
+    if len(report.paid_otherwise) > MOST_CURRENCIES:
+        otherwise += f"; and {len(report.paid_otherwise) - MOST_CURRENCIES:,} more"
     return section(
         "spend",
         "Spend over time",
@@ -156,8 +169,9 @@ def failed_payments(report: Report) -> str:
         ),
         [
             (currency(row.currency), row.status, count(row.invoices), amount(row.amount))
-            for row in report.failed_sums
+            for row in report.failed_sums[:MOST_SUMS]
         ],
+        more=max(0, len(report.failed_sums) - MOST_SUMS),
     )
     oldest = table(
         "Failed payments, oldest first",
@@ -248,8 +262,8 @@ def _standing(row: Open) -> Iterator[Markup]:
     some = "" if row.account else "some "
     if row.stale:
         yield pill(f"{some}stale", "bad")
-    if row.forgotten:
-        yield pill(f"{some}not synced any more", "look")
+    if row.unrecorded:
+        yield pill(f"{some}{NO_SYNC}", "look")
 
 
 def _cards(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from syncer.report.charts import Series, columns
 from syncer.report.html import Column, Markup, cards, paragraph, pill, section, table
-from syncer.report.wording import NOTHING, age, amount, count, currency, moment
+from syncer.report.wording import NO_SYNC, NOTHING, age, amount, count, currency, moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def _account(line: AccountLine) -> tuple[str | Markup, ...]:
     name = line.name + (" (not asked any more)" if line.configured is False else "")
     state = line.state
     if state is None:
-        return name, pill("stale", "bad"), "never", NOTHING, "never", NOTHING, "never synced"
+        return name, pill("stale", "bad"), NOTHING, NOTHING, NOTHING, NOTHING, NO_SYNC
     # What an older version stored may have been complete, while nobody knows when that began.
     as_of = "never" if state.last_complete_at is None else "unknown"
     return (

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 NOTHING = "–"  # noqa: RUF001 an en dash, where a table has no figure
 
+# Of an account that was never synced, and of one whose row in sync_state was deleted.
+NO_SYNC = "no sync on record"
+
 
 def escaped(text: str) -> str:
     """Write anybody's text as HTML, and visibly what hides in it or turns a line around."""

@@ -41,7 +41,7 @@ class Listing(Generic[Row_co]):
 
 @dataclass(frozen=True, slots=True)
 class AccountLine:
-    """An account: `state` is None before its first sync, `configured` where that is unknown."""
+    """An account: `state` is None without a sync on record, `configured` where that is unknown."""
 
     id: str
     name: str
@@ -55,8 +55,8 @@ class AccountLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forgotten:
-    """Accounts that nothing syncs any more, and their invoices, which count all the same."""
+class Unrecorded:
+    """Accounts without a sync on record, and their invoices, which count all the same."""
 
     accounts: int
     invoices: int
@@ -67,14 +67,14 @@ class Open:
     """What is open in a currency, in its major unit; no account: that of all the others.
 
     `amount` is net of `credit`, which is what comes back, at most 0. How many of the accounts are
-    `stale`, and of how many nothing but invoices is known (`forgotten`); `unsure` is their amount.
+    `stale`, and of how many no sync is on record (`unrecorded`); `unsure` is their amount.
     """
 
     currency: str
     account: str | None
     accounts: int
     stale: int
-    forgotten: int
+    unrecorded: int
     invoices: int
     amount: Decimal
     credit: Decimal
@@ -203,14 +203,16 @@ class Report:
     """Everything that the report shows, of one moment of one database.
 
     `oldest` is the earliest moment as of which an account is complete, of those that ever were.
+    Unless `all_known`, some of the accounts that a sync would ask may be lacking.
     """
 
     made_at: datetime
     where: str
+    all_known: bool
     accounts: Listing[AccountLine]
     stale_accounts: int
     oldest: datetime | None
-    forgotten: Forgotten
+    unrecorded: Unrecorded
     open: tuple[Open, ...]
     paid: tuple[Paid, ...]
     paid_otherwise: tuple[Sum, ...]
@@ -225,21 +227,26 @@ class Report:
     outcomes: tuple[Outcome, ...]
 
 
-async def read_report(database: Database, names: Mapping[str, str]) -> Report:
-    """Read it all in one snapshot; `names` are the configured accounts' names by id, if known.
+async def read_report(
+    database: Database, names: Mapping[str, str], *, all_known: bool = True
+) -> Report:
+    """Read it all in one snapshot; `names` by id are those that a sync asks, if `all_known` all.
+
+    Without any name, nothing is said of who is asked.
 
     Raises `DatabaseError`.
     """
     async with database.transaction() as conn:
         await conn.execute(queries.SNAPSHOT)
-        accounts = _accounts(await read_states(conn), names)
+        accounts = _accounts(await read_states(conn), names, all_known=all_known)
         return Report(
             made_at=(await conn.execute(queries.MADE)).scalar_one(),
             where=f"{database.where}, schema {database.schema}",
+            all_known=all_known,
             accounts=Listing(tuple(accounts[:MOST_ACCOUNTS]), len(accounts)),
             stale_accounts=sum(account.stale for account in accounts),
             oldest=min(filter(None, map(_as_of, accounts)), default=None),
-            forgotten=(await _all(conn, queries.FORGOTTEN, Forgotten))[0],
+            unrecorded=(await _all(conn, queries.UNRECORDED, Unrecorded))[0],
             open=await _all(conn, queries.OPEN, Open, most=MOST_BARS),
             paid=await _all(conn, queries.PAID, Paid, most=MOST_SERIES),
             paid_otherwise=await _all(conn, queries.PAID_OTHERWISE, Sum),
@@ -255,14 +262,17 @@ async def read_report(database: Database, names: Mapping[str, str]) -> Report:
         )
 
 
-def _accounts(states: Sequence[SyncState], names: Mapping[str, str]) -> list[AccountLine]:
+def _accounts(
+    states: Sequence[SyncState], names: Mapping[str, str], *, all_known: bool
+) -> list[AccountLine]:
     """Put what needs attention first."""
+    unnamed = False if names and all_known else None
     lines = [
         AccountLine(
             state.account_id,
             state.account_name,
             state,
-            state.account_id in names if names else None,
+            state.account_id in names or unnamed,
         )
         for state in states
     ]

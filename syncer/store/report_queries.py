@@ -15,7 +15,7 @@ SNAPSHOT: Final = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ON
 
 MADE: Final = text("SELECT now()")
 
-FORGOTTEN: Final = text("""
+UNRECORDED: Final = text("""
 SELECT count(DISTINCT account_id) AS accounts, count(*) AS invoices
 FROM invoices
 WHERE missing_since IS NULL
@@ -29,7 +29,7 @@ SELECT
     CASE WHEN place <= :most THEN account END AS account,
     count(*) AS accounts,
     count(*) FILTER (WHERE stale) AS stale,
-    count(*) FILTER (WHERE stale IS NULL) AS forgotten,
+    count(*) FILTER (WHERE stale IS NULL) AS unrecorded,
     sum(invoices) AS invoices,
     sum(amount) AS amount,
     sum(credit) AS credit,

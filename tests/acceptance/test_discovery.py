@@ -138,6 +138,25 @@ async def test_a_report_marks_nobody_who_is_found(finder: Finder) -> None:
     assert "(not asked any more)" not in unsure.stdout
 
 
+async def test_a_report_without_the_list_has_the_accounts_of_the_configuration(
+    finder: Finder,
+) -> None:
+    finder.syncer.api.listing.powerless = {TOKEN}
+    finder.more = "".join(
+        f'[[accounts]]\nid = "{number:032x}"\nname = "{name}"\napi_token = "{TOKEN}"\n'
+        for number, name in ((3, "mine"), (6, "idle"))
+    )
+    mine = await finder.syncer.run_bare(*finder.config, "sync", "--account", "mine")
+    assert mine.code == 0, mine.stderr
+    report = await finder.syncer.run_bare(*finder.config, "report", "--output", "-")
+    assert report.code == 0
+    assert "discover[0]: the list of accounts is empty" in report.stderr
+    assert "The list of accounts could not be had: some may be missing here" in report.stdout
+    assert "1 of 2 account(s) are stale" in report.stdout
+    assert "Stale: idle (no sync on record)." in report.stdout
+    assert "are complete and fresh" not in report.stdout
+
+
 async def test_check_tries_each(finder: Finder) -> None:
     fine = await finder.syncer.run_bare(*finder.config, "check")
     assert fine.code == 0, fine.stdout + fine.stderr

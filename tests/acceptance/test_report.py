@@ -219,7 +219,7 @@ async def test_neither_accounts_nor_a_token_are_needed(syncer: Program) -> None:
     finished = await syncer.run_bare("report", **environment)
     assert (finished.code, finished.stderr) == (0, "")
     html = (syncer.directory / "syncer-report.html").read_text()
-    assert "No account was ever synced, and none is configured." in html
+    assert "No sync is on record, and no account is configured." in html
     assert (await syncer.run_bare("sync", **environment)).code == 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from syncer.store.report import read_report
 from tests.browser import Reader, dump_dom, needs_chromium, print_page, read_page
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 # The story ends in the past; here the accounts that its last run completed are fresh.
@@ -26,6 +28,10 @@ UPDATE sync_state SET
 WHERE last_status = 'complete'
 """
 OWED = "What is owed, by currency"
+COULD_NOT_BE_HAD = (
+    "The list of accounts could not be had: some may be missing here, and every sum on this page"
+    " lacks theirs."
+)
 FORMER = "2a36430635e7505479f0ba76c491f1fe"
 # Markup, quotes, a name that turns around what follows, and a space that is none.
 NAME = "<script>alert(1)</script>\"'&\u202egnihton\u2066\x1b[31m🦄"
@@ -54,12 +60,15 @@ async def execute(dsn: str, statements: str) -> None:
         await connection.close()
 
 
-async def html_of(dsn: str, *statements: str) -> str:
+async def html_of(
+    dsn: str, *statements: str, names: Mapping[str, str] | None = None, all_known: bool = True
+) -> str:
     for statement in statements:
         await execute(dsn, statement)
     database = Database(dsn)
     try:
-        return render(await read_report(database, {}), version="0")
+        report = await read_report(database, names or {}, all_known=all_known)
+        return render(report, version="0")
     finally:
         await database.close()
 
@@ -81,7 +90,7 @@ async def test_what_is_owed_comes_first_with_what_is_not_certain_of_it(filled_ds
     ]
     assert page.tables["Open amounts in EUR"] == [
         ["Account", "EUR", "Invoices"],
-        [f"{FORMER} not synced any more", "25.00", "1"],
+        [f"{FORMER} no sync on record", "25.00", "1"],
         ["staging", "10.00", "1"],
         ["Total", "35.00", "2"],
     ]
@@ -103,7 +112,9 @@ async def test_stale_accounts_are_named_with_the_reason(filled_dsn: str) -> None
     assert "are complete and fresh" not in html
 
 
-async def test_accounts_that_nothing_syncs_are_no_part_of_all_are_fresh(filled_dsn: str) -> None:
+async def test_accounts_without_a_sync_on_record_are_no_part_of_all_are_fresh(
+    filled_dsn: str,
+) -> None:
     forget = "DELETE FROM sync_state WHERE last_status <> 'complete'"
     html = await html_of(
         filled_dsn,
@@ -112,7 +123,80 @@ async def test_accounts_that_nothing_syncs_are_no_part_of_all_are_fresh(filled_d
         "UPDATE sync_state SET complete_as_of = '2025-11-19 05:04+00' WHERE account_name = 'tokyo'",
     )
     assert "All 5 account(s) are complete and fresh, the oldest as of 2025-11-19 05:04." in html
-    assert "Besides, 3 account(s) are not synced any more; the 21 invoice(s)" in html
+    assert "3 account(s) have invoices here, but no sync on record: their 21 invoice(s)" in html
+
+
+async def test_an_account_that_lost_its_record_is_called_the_same_throughout(
+    filled_dsn: str,
+) -> None:
+    html = await html_of(filled_dsn, FRESH, names={FORMER: "back again"})
+    assert "acquired (access_denied, never complete)" in html
+    assert "back again (no sync on record)" in html
+    assert "1 account(s) have invoices here, but no sync on record: their 3 invoice(s)" in html
+    page = read_page(html)
+    assert page.tables["Open amounts in EUR"][1][0] == f"{FORMER} no sync on record"
+    (listed,) = [
+        row
+        for row in page.tables["Accounts, those to look at first"]
+        if row[0].startswith("back again")
+    ]
+    assert listed[1:] == ["stale", *[NOTHING] * 4, "no sync on record"]
+    assert "never synced" not in html
+    assert "any more" not in html.replace("(not asked any more)", "")
+
+
+async def test_nothing_is_called_complete_while_the_list_of_accounts_is_unknown(
+    filled_dsn: str,
+) -> None:
+    forget = "DELETE FROM sync_state WHERE last_status <> 'complete'"
+    unsure = await html_of(filled_dsn, FRESH, forget, all_known=False)
+    assert f'<p class="warning">{COULD_NOT_BE_HAD}</p>' in unsure
+    assert "<p>The 5 account(s) that are known are complete and fresh, the oldest as of" in unsure
+    assert 'class="well"' not in unsure
+    with_one = await html_of(filled_dsn, names={"0" * 32: "configured"}, all_known=False)
+    assert f'<p class="warning">{COULD_NOT_BE_HAD}</p>' in with_one
+    assert "1 of 6 account(s) are stale" in with_one
+    assert "Stale: configured (no sync on record)." in with_one
+    assert "(not asked any more)" not in with_one
+    sure = await html_of(filled_dsn, names={"0" * 32: "configured"})
+    assert COULD_NOT_BE_HAD not in sure
+    assert sure.count("(not asked any more)") == 5
+
+
+async def test_what_is_perhaps_out_of_date_is_shown_where_it_adds_up_to_nothing(
+    filled_dsn: str,
+) -> None:
+    # Research is stale, and what it owes is now what archive, which is stale too, gets back.
+    page = await page_of(
+        filled_dsn,
+        FRESH,
+        """UPDATE invoices SET amount_remaining = -amount_remaining
+        WHERE status = 'open' AND missing_since IS NULL AND account_id =
+            (SELECT account_id FROM sync_state WHERE account_name = 'archive')""",
+    )
+    assert page.tables[OWED][-1] == ["USD", "260.00", "-25.00", "285.00", "0.00", "6"]
+    assert page.tables[OWED][-2][4] == NOTHING
+
+
+async def test_however_many_currencies_the_api_invents_the_page_is_bounded(
+    filled_dsn: str,
+) -> None:
+    html = await html_of(
+        filled_dsn,
+        """INSERT INTO invoices SELECT (jsonb_populate_record(i, jsonb_build_object(
+            'id', 'in_' || n, 'currency', 'x' || n, 'attempted', true,
+            'created_at', i.created_at - interval '3 years', 'amount_paid', 100
+        ))).*
+        FROM invoices i, generate_series(1, 60) n
+        WHERE i.id = (SELECT min(id) FROM invoices WHERE currency = 'jpy' AND status = 'open')""",
+    )
+    page = read_page(html)
+    assert [row[0] for row in page.tables[OWED][1:4]] == ["EUR", "JPY", "KWD"]
+    assert len(page.tables[OWED]) == 1 + 12
+    assert html.split('id="open"')[0].count("and 52 more") == 1
+    sums = page.tables["Failed payments by currency"]
+    assert len(sums) == 1 + 50
+    assert re.search(r"Besides, paid in other months or in none: .*; and \d+ more\.</p>", html)
 
 
 async def test_an_attempt_without_a_number_is_an_attempt(filled_dsn: str) -> None:
