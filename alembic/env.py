@@ -1,8 +1,9 @@
 """Where Alembic meets the database: on the program's connection, or on one for a developer.
 
-`syncer migrate` passes its connection. `alembic revision`, `alembic check` and `alembic upgrade`
-take SYNCER_DATABASE__URL, SYNCER_DATABASE__PASSWORD and SYNCER_DATABASE__SCHEMA from the
-environment; `alembic upgrade --sql` prints statements and needs no database.
+`syncer migrate` passes its connection. Commands of `alembic` itself, such as `revision`, `check`,
+`upgrade` and `downgrade`, take SYNCER_DATABASE__URL, SYNCER_DATABASE__PASSWORD and
+SYNCER_DATABASE__SCHEMA from the environment; with `--sql` they print statements and need no
+database.
 """
 
 from __future__ import annotations

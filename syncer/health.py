@@ -97,13 +97,16 @@ async def _listen(server: web.AppRunner, address: tuple[str, int]) -> None:
     try:
         await web.TCPSite(server, host, port).start()
     except OSError as error:
-        # Python's own text repeats the address.
-        number = error.errno or 0
-        why = os.strerror(number) if number > 0 else error.strerror or error
-        finding = f"[health].listen: cannot listen on {host}:{port} ({why})"
+        finding = f"[health].listen: cannot listen on {host}:{port} ({why_not_bound(error)})"
         if error.errno == errno.EADDRINUSE:
             finding += "; is a daemon running already?"
         raise ConfigurationError([finding]) from error
+
+
+def why_not_bound(error: OSError) -> str:
+    """Say why an address cannot be listened on; Python's own text repeats the address."""
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else error.strerror or str(error)
 
 
 class _SharedLook(Generic[Answer]):

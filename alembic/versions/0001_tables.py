@@ -247,3 +247,5 @@ def downgrade() -> None:
         "invoices",
     ):
         op.drop_table(table)
+    # Kept by later downgrades while there is history that it tells of.
+    op.execute("DROP TABLE IF EXISTS history_horizon")

@@ -35,10 +35,7 @@ SELECT
             ORDER BY invoice_history.id
             LIMIT 1
         ),
-        to_jsonb(invoices) - cast(
-            '{{account_id,invoice_pdf,invoice_pdf_at,first_seen_at,changed_at,missing_since}}'
-            AS text[]
-        )
+        {now}
     ) AS after
 FROM invoices
 {seen}
@@ -201,7 +198,9 @@ def upgrade() -> None:
     )
     op.execute(
         _CHANGES.format(
-            seen=f"WHERE first_seen_at > {_SINCE}", observed=f"WHERE observed_at > {_SINCE}"
+            now=_NOW,
+            seen=f"WHERE first_seen_at > {_SINCE}",
+            observed=f"WHERE observed_at > {_SINCE}",
         )
     )
     op.execute(
@@ -215,7 +214,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute(_CHANGES.format(seen="", observed=""))
+    op.execute(_CHANGES.format(now=_NOW, seen="", observed=""))
     op.execute(
         _VERSIONS.format(
             listed="change <> 'missing'",

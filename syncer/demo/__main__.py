@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
 import sys
 from typing import TYPE_CHECKING
 
 from syncer.demo.api import SimulatedApi
 from syncer.demo.world import DEMO_SETTINGS, demo_world
+from syncer.health import why_not_bound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,9 @@ def main() -> None:
     try:
         asyncio.run(serve(arguments.host, arguments.port))
     except OSError as error:
-        parser.exit(1, f"{parser.prog}: {os.strerror(error.errno or 0)}; --port takes another\n")
+        where = f"{arguments.host}:{arguments.port}"
+        why = f"cannot listen on {where} ({why_not_bound(error)}); see --host and --port"
+        parser.exit(1, f"{parser.prog}: {why}\n")
 
 
 def _accounts() -> Iterator[str]:

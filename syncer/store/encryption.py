@@ -37,7 +37,10 @@ def why_not_encrypted(error: BaseException, dsn: str) -> str | None:
         if _mode(dsn) == "prefer":
             # A PostgreSQL without TLS says so, and is talked to without it.
             return "what answers there is no PostgreSQL; see host and port in the URL"
-        return "the server offers no TLS, which sslmode asks for: turn on ssl in its configuration"
+        return (
+            "the server offers no TLS, or is no PostgreSQL: turn on ssl in its configuration, or"
+            " see host and port in the URL"
+        )
     if "root certificate file" in str(error):
         return "sslmode asks for sslrootcert in the URL: the file of the server's authority (PEM)"
     if isinstance(error, ssl.SSLError):

@@ -36,7 +36,7 @@ _NO_TRANSACTIONS = "transaction blocks not allowed in statement pooling mode"
 # What to do about a refusal that no other try will change.
 _ADVICE: Final[Mapping[str, str]] = {
     "25006": "this is a standby, or its user may only read: name the primary in [database].url",
-    "42501": "its user lacks a right, see docs/operations.md",
+    "42501": "its user lacks a right, see docs/operations.md (for [retention], docs/retention.md)",
 }
 
 # Classes whose primary message names tables, columns, constraints and roles. Those of data

@@ -140,9 +140,9 @@ class Locks:
     async def _execute(self, query: str, key: str, name: str) -> str:
         """Return what the server says it did, with the number of rows.
 
-        A statement whose rows are fetched stays open, and its snapshot with it, until the next one.
-        And a COPY leaves a complaint in the log where the connection was lost before it, and the
-        driver has not seen all of that yet.
+        Rows that were fetched would keep the statement open, and its snapshot with it, until the
+        next one. A COPY would not, but where the driver has not seen all of a loss yet, it forgets
+        a future over it, which the log then complains about.
         """
         schema = self._database.schema
         query = query.format(key=_literal(key), schema=_literal(schema), name=_literal(name))

@@ -52,8 +52,9 @@ SELECT count(*) AS runs, coalesce(sum(accounts_total), 0) AS walks FROM gone
 """)
 
 
-# From the oldest on, by the key, so that what there is to look at is no more than a batch, however
-# long the history is. Whatever is deleted lies at the horizon or before it, in the same moment.
+# From the oldest on, by the key, which follows the time of observation: so what there is to look at
+# is no more than a batch, however long the history is. Whatever is deleted lies at the horizon or
+# before it, in the same moment.
 _PRUNE_HISTORY = text("""
 WITH oldest AS MATERIALIZED (
     SELECT id, observed_at

@@ -110,7 +110,7 @@ async def read_walk(
     """
     values = {"account_id": account_id, "version": VERSION, "longest": longest}
     row = await _READ.fetch_one(conn, **values)
-    if row is None:
+    if row is None:  # never, but who checks types cannot know
         raise DatabaseError("PostgreSQL did not tell the time")
     known = StoredWalk()
     if row["pages"] is not None:

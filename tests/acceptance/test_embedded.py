@@ -88,7 +88,7 @@ async def test_a_signal_ends_the_demo_and_leaves_nothing(
         async with asyncio.timeout(30):
             while not list(embedding_syncer.directory.glob("syncer-demo-*/postgres/server.lock")):
                 assert demo.process.returncode is None
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.01)
         demo.process.send_signal(number)
         async with asyncio.timeout(10):
             _, stderr = await demo.process.communicate()

@@ -93,6 +93,7 @@ async def test_check_names_the_rights_that_are_missing(crippled: Program) -> Non
     (last,) = (line for line in synced.stderr.splitlines() if line.startswith("syncer: "))
     assert last.endswith(
         "permission denied for table sync_runs; its user lacks a right, see docs/operations.md"
+        " (for [retention], docs/retention.md)"
     )
     assert "Traceback" not in synced.stderr
 

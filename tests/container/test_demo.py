@@ -131,12 +131,14 @@ def test_a_password_that_was_changed_in_its_file_holds_after_the_next_up(demo: S
 def test_sighup_reaches_the_daemon_and_does_not_end_it(demo: Stack) -> None:
     until(demo.ready, "the daemon to be ready")
     before = demo.events().count("configuration.reloaded")
+    started = demo.inspect("syncer")["State"]["StartedAt"]
     demo.compose("kill", "-s", "HUP", "syncer")
     until(
         lambda: demo.events().count("configuration.reloaded") > before,
         "the configuration to be read again",
     )
-    assert demo.inspect("syncer")["State"]["Running"] is True
+    state = demo.inspect("syncer")["State"]
+    assert (state["Running"], state["StartedAt"]) == (True, started)
 
 
 def test_it_ends_at_sigterm_and_is_ready_soon_after_a_start(demo: Stack) -> None:

@@ -75,6 +75,7 @@ async def test_a_privilege_that_is_taken_away_is_named_and_not_tried_again(
                 f"PostgreSQL at {there.database.where}: 42501 InsufficientPrivilegeError:"
                 " permission denied for table invoices;"
                 " its user lacks a right, see docs/operations.md"
+                " (for [retention], docs/retention.md)"
             )
             assert RETRY not in [event["event"] for event in events]
             assert await told(here.database) == NOT_STORED

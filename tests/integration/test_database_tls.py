@@ -178,7 +178,8 @@ async def test_a_server_without_tls_gets_nothing_but_the_question(
         async with asyncio.timeout(PATIENCE_S):
             question = await heard
     assert (
-        said == "the server offers no TLS, which sslmode asks for: turn on ssl in its configuration"
+        said == "the server offers no TLS, or is no PostgreSQL: turn on ssl in its configuration,"
+        " or see host and port in the URL"
     )
     assert question == [bytes.fromhex("0000000804d2162f"), b""]
 

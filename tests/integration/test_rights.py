@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from syncer.config.settings import RetentionSettings
 from syncer.errors import DatabaseError
 from syncer.store.engine import Database
 from syncer.store.migrate import schema_state, upgrade
-from syncer.store.privileges import NEEDED, missing_privileges, missing_tables
+from syncer.store.privileges import NEEDED, PRUNING, missing_privileges, missing_tables
 from syncer.store.tables import VIEWS, metadata
 from tests.documents import blocks
 from tests.integration.roles import documented_role, dsn_as
@@ -208,7 +209,7 @@ async def test_each_grant_that_is_missing_is_named_and_an_error_to_read(
     assert (record.status, record.reason) == ("failed", "storage")
     assert str(record.error).endswith(
         "42501 InsufficientPrivilegeError: permission denied for table invoices;"
-        " its user lacks a right, see docs/operations.md"
+        " its user lacks a right, see docs/operations.md (for [retention], docs/retention.md)"
     )
 
 
@@ -255,3 +256,7 @@ async def test_a_first_load_does_without_copy_where_policies_apply(
         here.add("production", 3)
         result = await here.run()
         assert [(one.status, one.inserted) for one in result.records] == [("complete", 3)]
+
+
+def test_check_knows_the_rights_for_all_that_may_be_pruned() -> None:
+    assert set(PRUNING) == set(RetentionSettings.model_fields)

@@ -140,9 +140,11 @@ def test_every_error_that_is_explained_is_one_that_the_program_tells() -> None:
 
 
 def texts(path: Path) -> Iterator[str]:
-    """Each text in a file, those between the values of an f-string included."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+    """Each text in a file but docstrings, those between the values of an f-string included."""
+    tree = ast.parse(path.read_text())
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
             yield node.value
 
 
