@@ -122,6 +122,7 @@ async def test_check_names_an_encoding_that_cannot_hold_every_text(
     assert re.search(r"^error +database: .* encoding LATIN1", finished.stdout, re.MULTILINE)
 
 
+@pytest.mark.slow
 async def test_check_keeps_log_lines_out_of_its_findings(syncer: Program) -> None:
     account = syncer.add("production", 3)
     account.script = lambda nth, _seen: EdgeError(502) if nth == 1 else None

@@ -139,6 +139,7 @@ async def test_a_schema_of_its_own_is_made_and_used(fresh_syncer: Program) -> No
     assert count == 3
 
 
+@pytest.mark.slow
 async def test_status_shows_each_account_also_those_that_never_synced(syncer: Program) -> None:
     syncer.add("production", 3)
     assert (await syncer.run("sync")).code == 0

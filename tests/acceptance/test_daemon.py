@@ -40,6 +40,7 @@ async def test_it_syncs_at_its_start_and_stops_when_asked(fresh_syncer: Program)
         assert daemon.events[5]["signal"] == "SIGTERM"
 
 
+@pytest.mark.slow
 async def test_a_killed_run_is_abandoned_by_the_next(syncer: Program) -> None:
     account = syncer.add("production", 120)
     account.script = lambda nth, _seen: Hang(None) if nth > 1 else None
@@ -98,6 +99,7 @@ async def test_it_survives_a_database_that_is_away(syncer: Program) -> None:
         await admin.close()
 
 
+@pytest.mark.slow
 async def test_health_is_answered_while_it_lives(syncer: Program) -> None:
     account = syncer.add("production", 3)
     syncer.add("idle", 0)
@@ -162,6 +164,7 @@ async def test_two_daemons_walk_each_account_once_per_tick(syncer: Program) -> N
     assert [walked[tick] for tick in served_by_both] == [4] * len(served_by_both)
 
 
+@pytest.mark.slow
 async def test_a_crontab_line_is_a_schedule_too(syncer: Program) -> None:
     syncer.add("production", 3)
     syncer.settings["schedule"] = {

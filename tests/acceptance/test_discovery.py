@@ -88,6 +88,7 @@ async def test_one_joins_and_one_vanishes_between_two_runs(finder: Finder) -> No
     assert configured == {"prod-a": True, "prod-b": False, "prod-new": True}
 
 
+@pytest.mark.slow
 async def test_sync_finds_by_name_by_id_and_says_what_there_is(finder: Finder) -> None:
     by_name = await finder.syncer.run_bare(*finder.config, "sync", "--account", "prod-b")
     assert by_name.code == 0, by_name.stderr
@@ -157,6 +158,7 @@ async def test_a_report_without_the_list_has_the_accounts_of_the_configuration(
     assert "are complete and fresh" not in report.stdout
 
 
+@pytest.mark.slow
 async def test_check_tries_each(finder: Finder) -> None:
     fine = await finder.syncer.run_bare(*finder.config, "check")
     assert fine.code == 0, fine.stdout + fine.stderr

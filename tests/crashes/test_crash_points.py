@@ -100,6 +100,7 @@ async def test_a_commit_that_is_still_on_its_way_is_waited_for(here: Scenario) -
     assert finding.events.count("account.synced") == 2
 
 
+@pytest.mark.slow
 async def test_what_is_done_is_done_when_only_the_farewell_is_cancelled(here: Scenario) -> None:
     examiner = await rehearse(here)
     farewell, _ = examiner.points[-2:]
@@ -108,6 +109,7 @@ async def test_what_is_done_is_done_when_only_the_farewell_is_cancelled(here: Sc
     assert finding.events[-2:] == ("run.finished", "run.interrupted")
 
 
+@pytest.mark.slow
 async def test_a_commit_decides_between_all_and_nothing(here: Scenario) -> None:
     examiner = await rehearse(here)
     before, after = (at_commit(examiner, 0, moment) for moment in ("before", "after"))

@@ -51,6 +51,7 @@ async def test_the_story_is_the_same_each_time(filled_dsn: str, empty_dsn: str) 
     assert [len(told[name]) for name in ("invoices", "sync_runs", "sync_state")] == [148, 7, 8]
 
 
+@pytest.mark.slow
 async def test_the_story_can_end_now(empty_dsn: str) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     code, errors = await fill_by_command(empty_dsn, "--until-now")

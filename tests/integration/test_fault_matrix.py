@@ -14,6 +14,7 @@ from tests.integration.disturbed import NAME, Disturbed, disturbed
 from tests.integration.fault_table import (
     LINES,
     PAGES_ASKED,
+    PATIENCE_S,
     POSITIONS,
     WHOLE_WALK,
     Line,
@@ -40,6 +41,11 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.line.name}, {self.position.name}, {'for ever' if self.for_ever else 'once'}"
+
+    @property
+    def waits(self) -> bool:
+        """Whether several answers in turn never come, and all of the patience passes for each."""
+        return self.for_ever and self.line.request_timeout_s <= PATIENCE_S
 
     @property
     def walked_again(self) -> bool:
@@ -126,7 +132,13 @@ async def shared_database(shared_dsn: str) -> AsyncIterator[Database]:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=str(case), marks=[pytest.mark.slow] if case.waits else [])
+        for case in CASES
+    ],
+)
 async def test_a_fault_ends_as_the_table_says_and_the_next_sync_mends_it(
     case: Case, shared_database: Database
 ) -> None:

@@ -133,6 +133,7 @@ async def test_odd_numbers_and_times_are_loaded_as_they_are_merged(database: Dat
     assert [row["created_at"] for row in stored] == TIMES
 
 
+@pytest.mark.slow
 async def test_a_first_load_of_more_than_one_message_is_stored(database: Database) -> None:
     # So that some message ends within each kind of row.
     rows = [

@@ -207,6 +207,7 @@ print(before.current, after.current)
 """
 
 
+@pytest.mark.slow
 async def test_processes_that_start_together_take_turns(empty: Database, empty_dsn: str) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(python("-c", STARTS, empty_dsn)) for _ in range(4)]
