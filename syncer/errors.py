@@ -6,6 +6,7 @@ connection string with a password, a response body or a PDF link, so it may be l
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
@@ -31,6 +32,12 @@ class Reason(StrEnum):
     MASS_DISAPPEARANCE = "mass_disappearance"
     INTERRUPTED = "interrupted"
     STORAGE = "storage"
+
+
+def plain_reason(error: OSError) -> str | None:
+    """Say what the system says, without the address that Python's own text repeats; or None."""
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else None
 
 
 class SyncerError(Exception):

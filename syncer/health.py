@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -13,7 +12,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from syncer.errors import ConfigurationError
+from syncer.errors import ConfigurationError, plain_reason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -104,9 +103,8 @@ async def _listen(server: web.AppRunner, address: tuple[str, int]) -> None:
 
 
 def why_not_bound(error: OSError) -> str:
-    """Say why an address cannot be listened on; Python's own text repeats the address."""
-    number = error.errno or 0
-    return os.strerror(number) if number > 0 else error.strerror or str(error)
+    """Say why an address cannot be listened on."""
+    return plain_reason(error) or error.strerror or str(error)
 
 
 class _SharedLook(Generic[Answer]):

@@ -18,7 +18,7 @@ from syncer.demo.fill import fill
 from syncer.demo.postgres import EmbeddedPostgres
 from syncer.store.engine import Database
 from syncer.store.migrate import upgrade
-from tests.integration.roles import owned_database
+from tests.integration.roles import documented_role, owned_database
 from tests.places import quickest
 from tests.servers import OwnServer, administer, dsn_of, migrated_cluster, own_server
 
@@ -144,6 +144,13 @@ def owned(server_dsn: str) -> Iterator[tuple[str, str]]:
     """A database of a plain role's own that was never migrated: the owner's DSN and an admin's."""
     with owned_database(server_dsn) as dsns:
         yield dsns
+
+
+@pytest.fixture
+def daemon_dsn(database_dsn: str) -> Iterator[str]:
+    """The daemon's way to a migrated database, with the documented rights and no more."""
+    with documented_role("syncer_daemon", database_dsn) as dsn:
+        yield dsn
 
 
 @pytest.fixture

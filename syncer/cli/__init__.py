@@ -199,9 +199,11 @@ def migrate(
     take turns.
     """
     settings = _settings(context, config, needs_accounts=False)
-    if settings.database.url is None:
+    if settings.database.url is None and not (settings.accounts or settings.discover):
         # Where nothing at all is configured, an embedded database is not what was meant.
-        settings = _settings(context, config)
+        from syncer.config.rules import NO_ACCOUNTS
+
+        raise ConfigurationError([NO_ACCOUNTS])
     _configure_logs(settings)
     from syncer.app import interruptible
     from syncer.cli.schema import check_schema, migrate_schema

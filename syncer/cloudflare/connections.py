@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 
 import aiohttp
 
-from syncer.errors import Unavailable
+from syncer.errors import Unavailable, plain_reason
 
 
 def connection_failed(error: BaseException) -> Unavailable:
@@ -29,7 +28,4 @@ def _why_not_made(error: aiohttp.ClientConnectorError) -> str:
     if isinstance(cause, ssl.SSLError):
         found = (cause.reason or "no reason given").lower().replace("_", " ")
         return f"TLS failed ({found}); see [cloudflare].base_url, and who answers there"
-    # Python's own text repeats the address.
-    number = cause.errno or 0
-    found = os.strerror(number) if number > 0 else type(cause).__name__
-    return f"{found}; see the network of this host"
+    return f"{plain_reason(cause) or type(cause).__name__}; see the network of this host"

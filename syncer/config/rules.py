@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from syncer.config.keys import Table
 
 _IN_QUERY = frozenset({"password", "sslpassword"})
-_NO_ACCOUNTS = (
+NO_ACCOUNTS = (
     'accounts: none is configured; add [[accounts]] with id = "..." to the configuration file, or '
     "[[discover]] to find them, or set SYNCER_ACCOUNTS__0__ID, or without a file "
     "CLOUDFLARE_ACCOUNT_ID"
@@ -35,7 +35,7 @@ def broken_rules(values: Table, *, needs_accounts: bool = True) -> Iterator[str]
     accounts, discover = values.get("accounts", []), values.get("discover", [])
     if accounts == [] and discover == []:
         if needs_accounts:
-            yield _NO_ACCOUNTS
+            yield NO_ACCOUNTS
     elif isinstance(accounts, list):
         yield from _accounts([_table(account) for account in accounts])
     if isinstance(discover, list):

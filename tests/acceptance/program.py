@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 PATIENCE_S = 30.0
+# A database that is not there, with a secret that nobody may see.
+NOWHERE = "postgresql://nobody:planted-password@127.0.0.1:1/nothing"
 Event = dict[str, Any]
 
 needs_proc = pytest.mark.skipif(

@@ -9,10 +9,8 @@ import pytest
 
 from syncer.demo.answers import Settings
 from syncer.demo.faults import EdgeError
-from tests.acceptance.program import Program
+from tests.acceptance.program import NOWHERE, Program
 from tests.servers import administer, dsn_of
-
-NOWHERE = "postgresql://nobody:planted-password@127.0.0.1:1/nothing"
 
 
 @pytest.mark.slow

@@ -8,10 +8,8 @@ import sys
 import asyncpg
 import pytest
 
-from tests.acceptance.program import Program
+from tests.acceptance.program import NOWHERE, Program
 from tests.documents import read
-
-NOWHERE = "postgresql://nobody:planted-password@127.0.0.1:1/nothing"
 
 
 async def test_sync_makes_one_pass_and_prints_what_it_did(fresh_syncer: Program) -> None:

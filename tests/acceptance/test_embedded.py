@@ -9,15 +9,20 @@ import pytest
 from tests.acceptance.program import Program
 
 
+def by_environment(syncer: Program, *, invoices: int) -> dict[str, str]:
+    """Add an account, and name it by variables alone."""
+    account = syncer.add("production", invoices)
+    return {
+        "CLOUDFLARE_API_TOKEN": "token-of-production",
+        "CLOUDFLARE_ACCOUNT_ID": account.id,
+        "SYNCER_CLOUDFLARE__BASE_URL": syncer.api.base_url,
+    }
+
+
 async def test_a_token_and_an_account_in_the_environment_are_enough(
     embedding_syncer: Program,
 ) -> None:
-    account = embedding_syncer.add("production", 60)
-    environment = {
-        "CLOUDFLARE_API_TOKEN": "token-of-production",
-        "CLOUDFLARE_ACCOUNT_ID": account.id,
-        "SYNCER_CLOUDFLARE__BASE_URL": embedding_syncer.api.base_url,
-    }
+    environment = by_environment(embedding_syncer, invoices=60)
     for _ in range(2):
         finished = await embedding_syncer.run_bare("sync", **environment)
         assert finished.code == 0, finished.stderr
@@ -29,12 +34,7 @@ async def test_a_token_and_an_account_in_the_environment_are_enough(
 async def test_two_processes_share_the_embedded_database(
     embedding_syncer: Program,
 ) -> None:
-    account = embedding_syncer.add("production", 60)
-    environment = {
-        "CLOUDFLARE_API_TOKEN": "token-of-production",
-        "CLOUDFLARE_ACCOUNT_ID": account.id,
-        "SYNCER_CLOUDFLARE__BASE_URL": embedding_syncer.api.base_url,
-    }
+    environment = by_environment(embedding_syncer, invoices=60)
     both = await asyncio.gather(
         embedding_syncer.run_bare("sync", **environment),
         embedding_syncer.run_bare("sync", **environment),
@@ -61,13 +61,7 @@ async def test_demo_shows_two_syncs_and_leaves_nothing(
 
 @pytest.mark.parametrize("arguments", [["migrate", "--check"], ["status"], ["check"]])
 async def test_looking_makes_no_embedded_database(syncer: Program, arguments: list[str]) -> None:
-    account = syncer.add("production", 3)
-    finished = await syncer.run_bare(
-        *arguments,
-        CLOUDFLARE_API_TOKEN="token-of-production",
-        CLOUDFLARE_ACCOUNT_ID=account.id,
-        SYNCER_CLOUDFLARE__BASE_URL=syncer.api.base_url,
-    )
+    finished = await syncer.run_bare(*arguments, **by_environment(syncer, invoices=3))
     if arguments == ["check"]:
         assert finished.code == 0
         assert "embedded" in finished.stdout

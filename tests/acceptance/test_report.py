@@ -10,6 +10,7 @@ import pytest
 
 from syncer.demo.invoices import make_history, settled
 from syncer.report.wording import NOTHING
+from tests.acceptance.program import NOWHERE
 from tests.browser import Table, dump_dom, listening, needs_chromium, read_page
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from tests.acceptance.program import Program
 
-NOWHERE = "postgresql://nobody:planted-password@127.0.0.1:1/nothing"
 HOSTILE = 'a<script src="http://example.invalid/a.js"></script>&"'
 
 

@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.program import Program, program
-from tests.integration.roles import documented_role, owned_database
 from tests.servers import administer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
-
-
-@pytest.fixture
-def owned(server_dsn: str) -> Iterator[tuple[str, str]]:
-    with owned_database(server_dsn) as made:
-        yield made
 
 
 @pytest.fixture
@@ -28,12 +21,6 @@ async def owners(tmp_path: Path, owned: tuple[str, str]) -> AsyncIterator[Progra
     """The program, with the owner's way to a database that was never migrated."""
     async with program(tmp_path, owned[0]) as made:
         yield made
-
-
-@pytest.fixture
-def daemon_dsn(database_dsn: str) -> Iterator[str]:
-    with documented_role("syncer_daemon", database_dsn) as dsn:
-        yield dsn
 
 
 @pytest.fixture

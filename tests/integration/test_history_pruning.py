@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -20,12 +19,8 @@ from syncer.store.walks import read_walk
 from syncer.sync.pruning import prune
 from tests.documents import blocks
 from tests.integration.past import A_LIFE, age_of, day, forgotten, had_walks, horizon, life_of
-from tests.integration.roles import documented_role
 from tests.integration.stored import ACCOUNT, change, fetch, invoice, merge, opened
 from tests.sessions import holding, session
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 DAYS = timedelta(days=1)
 # Changes of one invoice, an hour apart, the newest of them so many days old.
@@ -151,12 +146,6 @@ async def test_without_the_horizon_nothing_goes(database: Database) -> None:
     (event,) = await forgotten(database, age_of(3.5))
     assert (event["event"], event["log_level"]) == ("retention.failed", "warning")
     assert await count(database) == 5
-
-
-@pytest.fixture
-def daemon_dsn(database_dsn: str) -> Iterator[str]:
-    with documented_role("syncer_daemon", database_dsn) as dsn:
-        yield dsn
 
 
 async def test_the_daemons_role_needs_rights_of_its_own(

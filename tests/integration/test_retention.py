@@ -17,13 +17,10 @@ from syncer.store.privileges import missing_privileges
 from syncer.store.retention import BATCH_ROWS, PRUNING_KEY
 from syncer.sync.pruning import BATCHES, prune
 from tests.documents import blocks
-from tests.integration.roles import documented_role
 from tests.integration.stored import change, fetch, opened
 from tests.sessions import holding, session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from structlog.typing import EventDict
 
     from tests.integration.running import Site
@@ -205,12 +202,6 @@ async def test_one_at_a_time(database: Database, database_dsn: str) -> None:
     (event,) = await pruned(database)
     assert event["sync_runs"] == 3
     assert PRUNING_KEY != RUN_KEY
-
-
-@pytest.fixture
-def daemon_dsn(database_dsn: str) -> Iterator[str]:
-    with documented_role("syncer_daemon", database_dsn) as dsn:
-        yield dsn
 
 
 async def test_the_daemons_role_needs_one_right_more(
