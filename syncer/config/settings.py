@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from syncer.account import Account, Credential, Discovery
-from syncer.config import values
+from syncer.config import patterns, values
 from syncer.config.secrets import SecretSource, refuse_password, refuse_token
 from syncer.errors import ConfigurationError
 
@@ -199,8 +199,8 @@ class AccountSettings(_CredentialKeys):
 class DiscoverSettings(_CredentialKeys):
     """A credential whose accounts are found; `include` and `exclude` are patterns of names."""
 
-    include: Annotated[tuple[str, ...], BeforeValidator(values.read_some_patterns)] = ("*",)
-    exclude: Annotated[tuple[str, ...], BeforeValidator(values.read_patterns)] = ()
+    include: Annotated[tuple[str, ...], BeforeValidator(patterns.read_some_patterns)] = ("*",)
+    exclude: Annotated[tuple[str, ...], BeforeValidator(patterns.read_patterns)] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from syncer.config import RetentionSettings, values
 from syncer.config.keys import dotted
+from syncer.config.patterns import read_patterns, read_some_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,21 +67,21 @@ def test_a_written_duration_reads_back(milliseconds: int) -> None:
     ],
 )
 def test_patterns(given_: object, patterns: tuple[str, ...]) -> None:
-    assert values.read_patterns(given_) == patterns
+    assert read_patterns(given_) == patterns
     if patterns:
-        assert values.read_some_patterns(given_) == patterns
+        assert read_some_patterns(given_) == patterns
 
 
 @pytest.mark.parametrize("given_", [[""], ["a\nb"], [7], "", ",", "a,,b", '[""]', 7, None, {}])
 def test_what_is_no_pattern(given_: object) -> None:
     with pytest.raises(ValueError, match="pattern"):
-        values.read_patterns(given_)
+        read_patterns(given_)
 
 
 @pytest.mark.parametrize("given_", [[], (), "[]"])
 def test_a_list_that_nobody_fits_is_a_mistake(given_: object) -> None:
     with pytest.raises(ValueError, match="no name fits an empty list; drop the key"):
-        values.read_some_patterns(given_)
+        read_some_patterns(given_)
 
 
 @pytest.mark.parametrize(
